@@ -1,0 +1,144 @@
+#include "async/task.hpp"
+
+#include <sys/wait.h>
+
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "async/blocking.hpp"
+#include "async/child.hpp"
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+
+namespace znode {
+namespace {
+
+using namespace std::chrono_literals;
+
+class AsyncTest : public testing::Test {
+protected:
+    asio::io_context loop{1};
+};
+
+Task<int> answer_after(Duration pause)
+{
+    co_await sleep_for(pause);
+    co_return 42;
+}
+
+TEST_F(AsyncTest, RunUntilGivesTheValueOfTheWinner)
+{
+    EXPECT_EQ(run(loop, run_until(sleep_for(10s), answer_after(1ms))), 42);
+    EXPECT_EQ(run(loop, run_until(sleep_for(1ms), answer_after(10s))), std::nullopt);
+}
+
+Task<int> clean_up_slowly(bool* cleaned)
+{
+    co_await sleep_for(10s);
+    co_await asio::this_coro::reset_cancellation_state();
+    co_await sleep_for(5ms);
+    *cleaned = true;
+    co_return 0;
+}
+
+TEST_F(AsyncTest, RunUntilWaitsForTheLosersCleanup)
+{
+    bool cleaned = false;
+    run(loop, run_until(sleep_for(1ms), [](bool* c) -> Task<int> {
+            co_await asio::this_coro::throw_if_cancelled(false);
+            co_return co_await clean_up_slowly(c);
+        }(&cleaned)));
+    EXPECT_TRUE(cleaned);
+}
+
+Task<int> throw_a_bug()
+{
+    co_await sleep_for(1ms);
+    throw std::logic_error{"a bug"};
+}
+
+TEST_F(AsyncTest, ABugLeavesTheRace)
+{
+    EXPECT_THROW(run(loop, run_until(sleep_for(1s), throw_a_bug())), std::logic_error);
+}
+
+TEST_F(AsyncTest, DeadlineNamesWhatWasTried)
+{
+    const auto late = run(
+        loop,
+        with_deadline<int>(
+            1ms, "ask the oracle", []() -> Task<Result<int>> { co_return co_await answer_after(1h); }()));
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, Errc::timeout);
+    EXPECT_EQ(late.error().message, "ask the oracle: not done after 1 ms");
+}
+
+TEST_F(AsyncTest, BlockingWorkLeavesTheLoopFree)
+{
+    Blocking lane{1};
+    int ticks = 0;
+    TaskGroup group{loop};
+    group.spawn([](int* t) -> Task<> {
+        for (;;) {
+            co_await sleep_for(1ms);
+            co_await asio::this_coro::throw_if_cancelled(true);
+            ++*t;
+        }
+    }(&ticks));
+
+    const auto sum = run(loop, [](Blocking* on, TaskGroup* g) -> Task<int> {
+        const int two = 2;
+        const int got = co_await on->run([&] {
+            std::this_thread::sleep_for(50ms);
+            return two + 2;
+        });
+        co_await g->drain();
+        co_return got;
+    }(&lane, &group));
+
+    EXPECT_EQ(sum, 4);
+    EXPECT_GT(ticks, 5);
+    EXPECT_EQ(group.size(), 0U);
+}
+
+TEST_F(AsyncTest, MailboxKeepsOrderAndLosesNothing)
+{
+    Mailbox<int> box{loop};
+    box.push(1);
+    box.push(2);
+    const auto sum = run(loop, [](Mailbox<int>* b) -> Task<int> {
+        const int first = co_await b->pop();
+        const int second = co_await b->pop();
+        co_return first * 10 + second;
+    }(&box));
+    EXPECT_EQ(sum, 12);
+}
+
+TEST_F(AsyncTest, EventRemembersANoticeBetweenWaits)
+{
+    Event event{loop};
+    event.notify();
+    EXPECT_TRUE(run(loop, event.wait_for(10s)));
+    EXPECT_FALSE(run(loop, event.wait_for(1ms)));
+}
+
+TEST_F(AsyncTest, ProgramsAreRunWithInputAndDeadline)
+{
+    kernel::ChildSpec spec;
+    spec.argv = {"sh", "-c", "cat; echo oops >&2; exit 4"};
+    const auto output = run(loop, run_child(spec, std::string(200'000, 'y'), 10s));
+    ASSERT_TRUE(output) << output.error().message;
+    EXPECT_EQ(output->out.size(), 200'000U);
+    EXPECT_EQ(output->err, "oops\n");
+    EXPECT_EQ(output->exit.code, 4);
+
+    spec.argv = {"sleep", "60"};
+    const auto late = run(loop, run_child(spec, "", 20ms));
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, Errc::timeout);
+    EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "nothing is left to reap";
+}
+
+}  // namespace
+}  // namespace znode
