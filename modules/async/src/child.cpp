@@ -90,10 +90,7 @@ Task<Result<kernel::Exit>> wait_for_exit(const kernel::Child* child)
     }
 }
 
-Task<Result<kernel::Output>> run_child(
-    kernel::ChildSpec spec,
-    std::string input,
-    Duration patience)
+Task<Result<kernel::Output>> run_child(kernel::ChildSpec spec, std::string input, Duration patience)
 {
     const auto loop = co_await asio::this_coro::executor;
     CO_TRY(auto in, make_pipe());

@@ -126,7 +126,8 @@ Task<Result<std::unique_ptr<Stream>>> connect_unix(Endpoint where)
 {
     unix_protocol::socket socket{co_await asio::this_coro::executor};
     if (where.host.size() >= sizeof(sockaddr_un::sun_path))
-        co_return fail(Errc::invalid, "connect to " + where.host + ": path is too long for a socket");
+        co_return fail(
+            Errc::invalid, "connect to " + where.host + ": path is too long for a socket");
     auto [ec] = co_await socket.async_connect(unix_protocol::endpoint{where.host}, as_result);
     if (ec) co_return fail_net("connect to " + where.host, ec);
     co_return std::make_unique<UnixStream>(std::move(socket));
@@ -141,7 +142,8 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(Endpoint where)
     boost::system::error_code no_literal;
     const auto literal = asio::ip::make_address(where.host, no_literal);
     if (!no_literal) {
-        const auto port = static_cast<unsigned short>(std::strtoul(where.port.c_str(), nullptr, 10));
+        const auto port =
+            static_cast<unsigned short>(std::strtoul(where.port.c_str(), nullptr, 10));
         auto [refused] = co_await socket.async_connect(tcp::endpoint{literal, port}, as_result);
         if (refused) co_return fail_net(intent, refused);
     } else {
@@ -153,13 +155,14 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(Endpoint where)
     }
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay{true}, ignored);
-    if (where.kind == Endpoint::Kind::tcp)
-        co_return std::make_unique<TcpStream>(std::move(socket));
+    if (where.kind == Endpoint::Kind::tcp) co_return std::make_unique<TcpStream>(std::move(socket));
 
     auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
     boost::system::error_code bad;
-    if (where.ca_file.empty()) context->set_default_verify_paths(bad);
-    else context->load_verify_file(where.ca_file, bad);
+    if (where.ca_file.empty())
+        context->set_default_verify_paths(bad);
+    else
+        context->load_verify_file(where.ca_file, bad);
     if (bad) co_return fail_net(intent + ": read the certificate authority " + where.ca_file, bad);
     auto tls = std::make_unique<TlsStream>(std::move(context), std::move(socket));
     SSL_set_verify(tls->native(), SSL_VERIFY_PEER, nullptr);
@@ -283,17 +286,16 @@ Task<Result<std::unique_ptr<Stream>>> connect(Endpoint where, Duration patience)
 {
     auto intent = "connect to " + where.text();
     if (where.kind == Endpoint::Kind::unix_socket)
-        co_return co_await with_deadline(patience, std::move(intent), connect_unix(std::move(where)));
+        co_return co_await with_deadline(
+            patience, std::move(intent), connect_unix(std::move(where)));
     co_return co_await with_deadline(patience, std::move(intent), connect_tcp(std::move(where)));
 }
 
 Result<std::unique_ptr<Listener>> listen_tcp(
-    asio::io_context& loop,
-    const std::string& address,
-    unsigned short port,
-    const TlsIdentity* tls)
+    asio::io_context& loop, const std::string& address, unsigned short port, const TlsIdentity* tls)
 {
-    const auto intent = "listen on " + Endpoint{.host = address, .port = std::to_string(port)}.text();
+    const auto intent =
+        "listen on " + Endpoint{.host = address, .port = std::to_string(port)}.text();
     boost::system::error_code ec;
     const auto where = asio::ip::make_address(address, ec);
     if (ec) return fail(Errc::invalid, intent + ": '" + address + "' is no IP address");
@@ -302,7 +304,9 @@ Result<std::unique_ptr<Listener>> listen_tcp(
     if (tls != nullptr) {
         context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
         context->use_certificate_chain_file(tls->certificate_file, ec);
-        if (ec) return fail(Errc::invalid, "read certificate " + tls->certificate_file + ": " + ec.message());
+        if (ec)
+            return fail(
+                Errc::invalid, "read certificate " + tls->certificate_file + ": " + ec.message());
         context->use_private_key_file(tls->key_file, asio::ssl::context::pem, ec);
         if (ec) return fail(Errc::invalid, "read key " + tls->key_file + ": " + ec.message());
     }
@@ -318,9 +322,7 @@ Result<std::unique_ptr<Listener>> listen_tcp(
 }
 
 Result<std::unique_ptr<Listener>> listen_unix(
-    asio::io_context& loop,
-    const std::string& path,
-    unsigned mode)
+    asio::io_context& loop, const std::string& path, unsigned mode)
 {
     const auto intent = "listen on " + path;
     if (path.size() >= sizeof(sockaddr_un::sun_path))

@@ -17,15 +17,12 @@ void TaskGroup::spawn(Task<> task)
     asio::co_spawn(
         loop_,
         std::move(task),
-        asio::bind_cancellation_slot(
-            signal.slot(),
-            [this, self](std::exception_ptr error) {
-                running_.erase(self);
-                if (running_.empty() && empty_) empty_->cancel();
-                if (error && !is_cancellation(error)) std::rethrow_exception(error);
-            }));
-    if (closing_)
-        asio::post(loop_, [this] { cancel(); });
+        asio::bind_cancellation_slot(signal.slot(), [this, self](std::exception_ptr error) {
+            running_.erase(self);
+            if (running_.empty() && empty_) empty_->cancel();
+            if (error && !is_cancellation(error)) std::rethrow_exception(error);
+        }));
+    if (closing_) asio::post(loop_, [this] { cancel(); });
 }
 
 void TaskGroup::cancel()

@@ -14,16 +14,23 @@ namespace {
 /// The syslog priority in the form that the journal reads at the start of a line.
 class PriorityFlag : public spdlog::custom_flag_formatter {
 public:
-    void format(const spdlog::details::log_msg& line, const std::tm&, spdlog::memory_buf_t& out)
-        override
+    void format(
+        const spdlog::details::log_msg& line, const std::tm&, spdlog::memory_buf_t& out) override
     {
         std::string_view prefix = "<7>";
         switch (line.level) {
             case spdlog::level::critical:
-            case spdlog::level::err: prefix = "<3>"; break;
-            case spdlog::level::warn: prefix = "<4>"; break;
-            case spdlog::level::info: prefix = "<6>"; break;
-            default: break;
+            case spdlog::level::err:
+                prefix = "<3>";
+                break;
+            case spdlog::level::warn:
+                prefix = "<4>";
+                break;
+            case spdlog::level::info:
+                prefix = "<6>";
+                break;
+            default:
+                break;
         }
         out.append(prefix.data(), prefix.data() + prefix.size());
     }

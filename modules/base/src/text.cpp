@@ -68,7 +68,8 @@ Result<std::uint64_t> parse_size(std::string_view text)
     for (const auto& known : units) {
         if (known.name != unit) continue;
         const double bytes = *number * known.bytes;
-        if (bytes > 9.0e18) return fail(Errc::invalid, "size '" + printable(text) + "' is too large");
+        if (bytes > 9.0e18)
+            return fail(Errc::invalid, "size '" + printable(text) + "' is too large");
         return static_cast<std::uint64_t>(std::llround(bytes));
     }
     return fail(
@@ -103,12 +104,15 @@ std::string printable(std::string_view foreign, std::size_t limit)
         if (shown.size() >= limit) return shown + "…";
         const auto byte = static_cast<unsigned char>(foreign[i]);
         std::size_t length = 0;
-        if (byte >= 0x20 && byte < 0x7F) length = 1;
-        else if (byte >= 0xC2 && byte <= 0xDF && continuation(i + 1)) length = 2;
+        if (byte >= 0x20 && byte < 0x7F)
+            length = 1;
+        else if (byte >= 0xC2 && byte <= 0xDF && continuation(i + 1))
+            length = 2;
         else if (byte >= 0xE1 && byte <= 0xEF && continuation(i + 1) && continuation(i + 2))
             length = 3;
-        else if (byte >= 0xF1 && byte <= 0xF3 && continuation(i + 1) && continuation(i + 2) &&
-                 continuation(i + 3))
+        else if (
+            byte >= 0xF1 && byte <= 0xF3 && continuation(i + 1) && continuation(i + 2) &&
+            continuation(i + 3))
             length = 4;
         // U+0080 to U+009F are control characters too.
         if (length == 2 && byte == 0xC2 && static_cast<unsigned char>(foreign[i + 1]) < 0xA0)

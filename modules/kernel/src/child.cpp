@@ -102,8 +102,8 @@ struct Report {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0)
         for (int fd = 0; fd < 3; ++fd)
-            if (fd == 0 || std::ranges::none_of(
-                               spec.descriptors, [&](const auto& m) { return m.to == fd; }))
+            if (fd == 0 ||
+                std::ranges::none_of(spec.descriptors, [&](const auto& m) { return m.to == fd; }))
                 if (fd == 0) ::dup2(null, 0);
     std::size_t next = 0;
     for (const auto& mapping : spec.descriptors)
@@ -132,8 +132,7 @@ struct Report {
 
 std::string Exit::text() const
 {
-    if (signal != 0)
-        return "signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
+    if (signal != 0) return "signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
     return "exit code " + std::to_string(code);
 }
 
@@ -191,8 +190,7 @@ Result<Child> Child::spawn(const ChildSpec& spec)
     err = error_of(pidfd.get());
 
     Report answer{};
-    const auto got =
-        retry_eintr([&] { return ::read(answers.get(), &answer, sizeof answer); });
+    const auto got = retry_eintr([&] { return ::read(answers.get(), &answer, sizeof answer); });
     if (got == sizeof answer) {
         retry_eintr([&] { return ::waitpid(pid, nullptr, 0); });
         return fail_errno(answer.err, "start " + spec.argv[0] + ": " + answer.step);
@@ -219,8 +217,7 @@ Result<Child> Child::adopt(pid_t pid, std::uint64_t start_time)
 
 Result<> Child::signal(int number) const
 {
-    const int err =
-        error_of(::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0));
+    const int err = error_of(::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0));
     if (err && err != ESRCH) return fail_errno(err, "signal process " + std::to_string(pid_));
     return {};
 }
@@ -253,9 +250,7 @@ Result<std::optional<Exit>> Child::wait(std::chrono::milliseconds patience) cons
 }
 
 Result<Output> run_program(
-    ChildSpec spec,
-    std::string_view input,
-    std::chrono::milliseconds patience)
+    ChildSpec spec, std::string_view input, std::chrono::milliseconds patience)
 {
     constexpr std::size_t out_limit = std::size_t{16} << 20U;
     constexpr std::size_t err_limit = std::size_t{64} << 10U;
@@ -318,8 +313,10 @@ Result<Output> run_program(
         if (fds[1].revents != 0) drain(err_read, output.err, err_limit, true);
         if (fds[2].revents != 0 && !input.empty()) {
             const auto put = ::write(in_write.get(), input.data(), input.size());
-            if (put > 0) input.remove_prefix(static_cast<std::size_t>(put));
-            else if (errno != EAGAIN && errno != EINTR) in_write.close();
+            if (put > 0)
+                input.remove_prefix(static_cast<std::size_t>(put));
+            else if (errno != EAGAIN && errno != EINTR)
+                in_write.close();
         }
     }
     in_write.close();
@@ -335,17 +332,14 @@ Result<Output> run_program(
     }
     ::kill(-child.pid(), SIGKILL);
     (void)child.wait(std::chrono::seconds{5});  // A process in D state is left to the kernel.
-    if (broken)
-        return fail(Errc::exhausted, "run " + spec.argv[0] + ": printed more than 16 MiB");
+    if (broken) return fail(Errc::exhausted, "run " + spec.argv[0] + ": printed more than 16 MiB");
     return fail(
         Errc::timeout,
         "run " + spec.argv[0] + ": not finished after " + std::to_string(patience.count()) + " ms");
 }
 
 Result<std::string> run_checked(
-    std::vector<std::string> argv,
-    std::string_view input,
-    std::chrono::milliseconds patience)
+    std::vector<std::string> argv, std::string_view input, std::chrono::milliseconds patience)
 {
     ChildSpec spec;
     spec.argv = std::move(argv);
@@ -353,7 +347,8 @@ Result<std::string> run_checked(
     TRY(auto output, run_program(std::move(spec), input, patience));
     if (output.exit.good()) return std::move(output.out);
     const auto text = trim(output.err);
-    const auto line = text.substr(text.rfind('\n') == std::string_view::npos ? 0 : text.rfind('\n') + 1);
+    const auto line =
+        text.substr(text.rfind('\n') == std::string_view::npos ? 0 : text.rfind('\n') + 1);
     return fail(
         Errc::unavailable, "run " + name + ": " + output.exit.text() + ": " + printable(line, 400));
 }

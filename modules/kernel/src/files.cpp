@@ -33,8 +33,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 Result<> write_all(int fd, std::string_view content)
 {
     while (!content.empty()) {
-        const auto put =
-            retry_eintr([&] { return ::write(fd, content.data(), content.size()); });
+        const auto put = retry_eintr([&] { return ::write(fd, content.data(), content.size()); });
         const int err = error_of(put);
         if (err) return fail_errno(err, "write");
         content.remove_prefix(static_cast<std::size_t>(put));
@@ -72,9 +71,7 @@ Result<std::size_t> pread_full(int fd, std::span<char> into, off_t offset)
 }
 
 Result<> write_file_atomically(
-    const std::filesystem::path& path,
-    std::string_view content,
-    mode_t mode)
+    const std::filesystem::path& path, std::string_view content, mode_t mode)
 {
     auto beside = path;
     beside += ".new";
@@ -96,8 +93,7 @@ Result<> write_file_atomically(
 Result<> write_existing(const std::filesystem::path& path, std::string_view content)
 {
     TRY(const Fd fd, open_file(path.c_str(), O_WRONLY));
-    const auto put =
-        retry_eintr([&] { return ::write(fd.get(), content.data(), content.size()); });
+    const auto put = retry_eintr([&] { return ::write(fd.get(), content.data(), content.size()); });
     const int err = error_of(put);
     if (err)
         return fail_errno(err, "write '" + printable(trim(content), 40) + "' to " + path.string());
@@ -119,7 +115,7 @@ Result<> make_folders(const std::filesystem::path& path, mode_t mode)
         const int err = errno;
         if (err != EEXIST) return fail_errno(err, "make folder " + made.string());
     }
-    struct stat info {};
+    struct stat info{};
     const int err = error_of(::stat(path.c_str(), &info));
     if (err) return fail_errno(err, "make folder " + path.string());
     if (!S_ISDIR(info.st_mode))

@@ -63,14 +63,14 @@ TEST_F(StreamTest, UnixSocketHasTheModeAskedForAndReplacesADeadOne)
     }
     const auto listener = listen_unix(loop, path, 0660);
     ASSERT_TRUE(listener) << listener.error().message;
-    struct stat info {};
+    struct stat info{};
     ASSERT_EQ(::stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777U, 0660U);
-    EXPECT_EQ(listen_unix(loop, path, 0660).error().code, Errc::exists);
 
     group.spawn(echo(listener->get()));
     const Endpoint where{.kind = Endpoint::Kind::unix_socket, .host = path, .port = {}};
     EXPECT_EQ(run(loop, converse(where, &group)), "hello");
+    EXPECT_EQ(listen_unix(loop, path, 0660).error().code, Errc::exists);
 }
 
 TEST_F(StreamTest, RefusedConnectionNamesTheAddress)

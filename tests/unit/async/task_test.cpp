@@ -65,10 +65,10 @@ TEST_F(AsyncTest, ABugLeavesTheRace)
 
 TEST_F(AsyncTest, DeadlineNamesWhatWasTried)
 {
-    const auto late = run(
-        loop,
-        with_deadline<int>(
-            1ms, "ask the oracle", []() -> Task<Result<int>> { co_return co_await answer_after(1h); }()));
+    const auto late =
+        run(loop, with_deadline<int>(1ms, "ask the oracle", []() -> Task<Result<int>> {
+                co_return co_await answer_after(1h);
+            }()));
     ASSERT_FALSE(late);
     EXPECT_EQ(late.error().code, Errc::timeout);
     EXPECT_EQ(late.error().message, "ask the oracle: not done after 1 ms");

@@ -62,7 +62,10 @@ TEST(ChildTest, MapsDescriptorsThatCrossEachOther)
     ASSERT_EQ(::pipe2(first.data(), O_CLOEXEC), 0);
     ASSERT_EQ(::pipe2(second.data(), O_CLOEXEC), 0);
     ChildSpec spec;
-    spec.argv = {"sh", "-c", "echo a >&" + std::to_string(second[1]) + "; echo b >&" + std::to_string(first[1])};
+    spec.argv = {
+        "sh",
+        "-c",
+        "echo a >&" + std::to_string(second[1]) + "; echo b >&" + std::to_string(first[1])};
     spec.descriptors = {{first[1], second[1]}, {second[1], first[1]}};
 
     const auto child = Child::spawn(spec);

@@ -25,7 +25,7 @@ TEST_F(FilesTest, ReplacesAFileWithTheModeAskedFor)
     ::umask(before);
 
     EXPECT_EQ(read_file(path).value(), "two");
-    struct stat info {};
+    struct stat info{};
     ASSERT_EQ(::stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777U, 0640U);
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "seed.new"));

@@ -12,8 +12,6 @@ Task<Result<kernel::Exit>> wait_for_exit(const kernel::Child* child);
 /// Starts a program, feeds `input` to its stdin, gathers its output (16 MiB at most) and waits.
 /// Killed with its whole group when the deadline passes (Errc::timeout) or the task is cancelled.
 Task<Result<kernel::Output>> run_child(
-    kernel::ChildSpec spec,
-    std::string input,
-    Duration patience);
+    kernel::ChildSpec spec, std::string input, Duration patience);
 
 }  // namespace znode

@@ -12,8 +12,8 @@ namespace znode {
 struct Endpoint {
     enum class Kind { tcp, unix_socket, tls };
     Kind kind = Kind::tcp;
-    std::string host = {};  ///< Name or address (IPv6 without brackets); path of a unix socket.
-    std::string port = {};  ///< Decimal; empty for a unix socket.
+    std::string host = {};     ///< Name or address (IPv6 without brackets); path of a unix socket.
+    std::string port = {};     ///< Decimal; empty for a unix socket.
     std::string ca_file = {};  ///< PEM of the only authority to trust (TLS); empty: the system's.
 
     /// "host:port", "[v6]:port" or the path.
@@ -70,9 +70,7 @@ Result<std::unique_ptr<Listener>> listen_tcp(
 /// Listens on a unix socket with this mode; a stale socket file is replaced, a live one is
 /// Errc::exists.
 Result<std::unique_ptr<Listener>> listen_unix(
-    asio::io_context& loop,
-    const std::string& path,
-    unsigned mode);
+    asio::io_context& loop, const std::string& path, unsigned mode);
 
 /// Credentials of the process at the other end of a unix socket stream.
 struct PeerCredentials {

@@ -45,8 +45,7 @@ bool is_cancellation(const std::exception_ptr& error) noexcept;
 
 /// Takes a Result that ended by a network error and says what was tried.
 [[nodiscard]] tl::unexpected<Error> fail_net(
-    std::string_view intent,
-    const boost::system::error_code& ec);
+    std::string_view intent, const boost::system::error_code& ec);
 
 namespace detail {
 template <class T>

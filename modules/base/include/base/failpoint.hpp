@@ -2,9 +2,9 @@
 // Failpoints: named places where a test makes the program die, fail or wait. In builds without
 // ZNODE_FAILPOINTS they are nothing at all.
 //
-// `ZNODE_FAILPOINTS="engine.deploy.volume=kill;store.commit=delay:200@3"`: name = what, `@n` = only the
-// n-th time the point is reached. What: kill (SIGKILL to ourselves), abort, delay:MS, or an errno
-// name in lower case (eio, enospc, enomem, eagain).
+// `ZNODE_FAILPOINTS="engine.deploy.volume=kill;store.commit=delay:200@3"`: name = what, `@n` = only
+// the n-th time the point is reached. What: kill (SIGKILL to ourselves), abort, delay:MS, or an
+// errno name in lower case (eio, enospc, enomem, eagain).
 
 #include <string>
 #include <string_view>
@@ -14,7 +14,8 @@
 
 namespace znode {
 
-/// Every name that FP and FP_TRY mention in this binary, sorted. Filled before main by the points themselves.
+/// Every name that FP and FP_TRY mention in this binary, sorted. Filled before main by the points
+/// themselves.
 std::vector<std::string> failpoints();
 
 #ifdef ZNODE_FAILPOINTS
@@ -46,16 +47,16 @@ int reach()
 }  // namespace detail
 
 /// Returns the asked-for failure from the enclosing function, which returns a Result.
-#define FP(name)                                                                           \
-    do {                                                                                   \
-        if (const int fp_err = ::znode::detail::reach<name>())                             \
-            return ::znode::fail_errno(fp_err, "failpoint " name);                         \
+#define FP(name)                                                   \
+    do {                                                           \
+        if (const int fp_err = ::znode::detail::reach<name>())     \
+            return ::znode::fail_errno(fp_err, "failpoint " name); \
     } while (false)
 /// The same inside of a coroutine.
-#define CO_FP(name)                                                                        \
-    do {                                                                                   \
-        if (const int fp_err = ::znode::detail::reach<name>())                             \
-            co_return ::znode::fail_errno(fp_err, "failpoint " name);                      \
+#define CO_FP(name)                                                   \
+    do {                                                              \
+        if (const int fp_err = ::znode::detail::reach<name>())        \
+            co_return ::znode::fail_errno(fp_err, "failpoint " name); \
     } while (false)
 #else
 #define FP(name) \

@@ -63,14 +63,14 @@ using Result = tl::expected<T, Error>;
 
 #define ZNODE_CAT_(a, b) a##b
 #define ZNODE_CAT(a, b) ZNODE_CAT_(a, b)
-#define ZNODE_TRY_(ret, tmp, decl, ...)                         \
-    auto tmp = __VA_ARGS__;                                     \
-    if (!tmp) ret ::tl::unexpected(std::move(tmp).error());     \
+#define ZNODE_TRY_(ret, tmp, decl, ...)                     \
+    auto tmp = __VA_ARGS__;                                 \
+    if (!tmp) ret ::tl::unexpected(std::move(tmp).error()); \
     decl = *std::move(tmp)
-#define ZNODE_TRY_DO_(ret, tmp, ...)                                                      \
-    do {                                                                                  \
-        auto tmp = __VA_ARGS__;                                                           \
-        if (!tmp) ret ::tl::unexpected(std::move(tmp).error());                           \
+#define ZNODE_TRY_DO_(ret, tmp, ...)                            \
+    do {                                                        \
+        auto tmp = __VA_ARGS__;                                 \
+        if (!tmp) ret ::tl::unexpected(std::move(tmp).error()); \
     } while (false)
 
 /// `TRY(auto path, layout.path_of(id));` binds the value or returns the error.

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 #include "base/result.hpp"
 #include "kernel/fd.hpp"
@@ -32,11 +32,11 @@ struct ChildSpec {
         int to;    ///< Its number in the child.
     };
     std::vector<Mapping> descriptors;
-    bool new_session = false;                ///< setsid: survives the terminal of its parent.
-    std::vector<std::string> cgroup_procs;   ///< Files the child writes "0" to before exec.
-    std::optional<uid_t> uid;                ///< Switched to, with its gid and no other groups.
+    bool new_session = false;               ///< setsid: survives the terminal of its parent.
+    std::vector<std::string> cgroup_procs;  ///< Files the child writes "0" to before exec.
+    std::optional<uid_t> uid;               ///< Switched to, with its gid and no other groups.
     std::optional<gid_t> gid;
-    std::string network_namespace;           ///< Path of a netns to enter, if not empty.
+    std::string network_namespace;  ///< Path of a netns to enter, if not empty.
     std::optional<int> umask;
 };
 
@@ -44,8 +44,8 @@ struct ChildSpec {
 /// ended by name, what must outlive us is released.
 class Child {
 public:
-    /// fork, arrange, exec. A program that cannot be started is an error here (Errc::not_found for a
-    /// missing one), not an exit code later.
+    /// fork, arrange, exec. A program that cannot be started is an error here (Errc::not_found for
+    /// a missing one), not an exit code later.
     [[nodiscard]] static Result<Child> spawn(const ChildSpec& spec);
     /// A process that an earlier run of ours started; `start_time` guards against a reused pid.
     [[nodiscard]] static Result<Child> adopt(pid_t pid, std::uint64_t start_time);
@@ -75,9 +75,7 @@ struct Output {
 /// Runs a program to its end, with `input` on its stdin. Blocks: for lanes and tools. Killed with
 /// its process group and Errc::timeout when `patience` is over; output is bounded to 16 MiB.
 [[nodiscard]] Result<Output> run_program(
-    ChildSpec spec,
-    std::string_view input,
-    std::chrono::milliseconds patience);
+    ChildSpec spec, std::string_view input, std::chrono::milliseconds patience);
 
 /// Same, and any exit but 0 is an error that carries the last line of stderr.
 [[nodiscard]] Result<std::string> run_checked(

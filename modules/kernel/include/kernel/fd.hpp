@@ -1,8 +1,8 @@
 #pragma once
 
-#include <utility>
-
 #include <fcntl.h>
+
+#include <utility>
 
 #include "base/result.hpp"
 

@@ -1,29 +1,27 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include <sys/types.h>
-
 #include "base/result.hpp"
 #include "kernel/fd.hpp"
 
 namespace znode::kernel {
 
-/// The whole file. Errc::not_found if it does not exist, Errc::invalid if it is larger than `limit`.
+/// The whole file. Errc::not_found if it does not exist, Errc::invalid if it is larger than
+/// `limit`.
 [[nodiscard]] Result<std::string> read_file(
-    const std::filesystem::path& path,
-    std::size_t limit = std::size_t{16} << 20U);
+    const std::filesystem::path& path, std::size_t limit = std::size_t{16} << 20U);
 
 /// Replaces the file so that after a crash at any instant the old or the new content is there:
 /// written beside, fsync, rename, fsync of the folder.
 [[nodiscard]] Result<> write_file_atomically(
-    const std::filesystem::path& path,
-    std::string_view content,
-    mode_t mode);
+    const std::filesystem::path& path, std::string_view content, mode_t mode);
 
 /// Writes to a file that exists already: /proc, /sys, cgroup files. One write call.
 [[nodiscard]] Result<> write_existing(const std::filesystem::path& path, std::string_view content);
