@@ -1,0 +1,234 @@
+#include "connection.hpp"
+
+#include <array>
+
+#include "wire.hpp"
+
+namespace znode::http {
+namespace {
+
+/// Cuts the stream when the time is over. Cheaper than a race per read: one timer, no coroutine.
+class Watchdog {
+public:
+    Watchdog(const asio::any_io_executor& loop, Stream& stream)
+        : timer_{loop}, guard_{std::make_shared<Guard>(Guard{&stream})}
+    {
+    }
+    ~Watchdog() { guard_->stream = nullptr; }
+    Watchdog(const Watchdog&) = delete;
+    Watchdog& operator=(const Watchdog&) = delete;
+
+    void arm(Duration patience)
+    {
+        ++guard_->round;
+        timer_.expires_after(patience);
+        timer_.async_wait([guard = guard_, round = guard_->round](boost::system::error_code ec) {
+            // The handler may be queued already when the timer is disarmed: hence the round.
+            if (ec || guard->round != round || guard->stream == nullptr) return;
+            guard->expired = true;
+            guard->stream->close();
+        });
+    }
+    void disarm()
+    {
+        ++guard_->round;
+        timer_.cancel();
+    }
+    bool expired() const noexcept { return guard_->expired; }
+
+private:
+    struct Guard {
+        Stream* stream;
+        unsigned round = 0;
+        bool expired = false;
+    };
+    asio::steady_timer timer_;
+    std::shared_ptr<Guard> guard_;
+};
+
+class PieceWriter : public BodySink {
+public:
+    PieceWriter(Stream& stream, Watchdog& watchdog, Duration patience, bool chunked)
+        : stream_{stream}, watchdog_{watchdog}, patience_{patience}, chunked_{chunked}
+    {
+    }
+    Task<Result<>> write(std::string_view piece) override
+    {
+        if (piece.empty()) co_return Result<>{};  // An empty chunk would be the end.
+        written_ += piece.size();
+        if (!chunked_) co_return co_await put(piece);
+        std::array<char, 20> size{};
+        const int digits = std::snprintf(size.data(), size.size(), "%zx\r\n", piece.size());
+        std::string chunk{size.data(), static_cast<std::size_t>(digits)};
+        chunk.append(piece).append("\r\n");
+        co_return co_await put(chunk);
+    }
+    Task<Result<>> put(std::string_view bytes)
+    {
+        watchdog_.arm(patience_);
+        auto sent = co_await stream_.write(asio::buffer(bytes));
+        watchdog_.disarm();
+        co_return sent;
+    }
+    std::uint64_t written() const noexcept { return written_; }
+
+private:
+    Stream& stream_;
+    Watchdog& watchdog_;
+    Duration patience_;
+    bool chunked_;
+    std::uint64_t written_ = 0;
+};
+
+class Connection {
+public:
+    Connection(
+        ConnectionContext& context, ConnectionState& state, const asio::any_io_executor& loop)
+        : context_{context}, state_{state}, stream_{*state.stream}, watchdog_{loop, stream_}
+    {
+        peer_.address = stream_.remote_address();
+        if (auto who = peer_credentials(stream_)) peer_.credentials = *who;
+    }
+
+    Task<> run()
+    {
+        while (!context_.stopping) {
+            RequestParser parser{context_.limits.header, context_.limits.body};
+            if (!co_await receive(parser)) co_return;
+            ++context_.counters.requests;
+            auto reply = co_await context_.handler(parser.request(), peer_);
+            const bool keep = parser.keep_alive() && !context_.stopping;
+            const bool is_head = parser.request().method == Method::head;
+            if (!co_await send(reply, keep, is_head, parser.knows_chunks()) || !keep) co_return;
+        }
+    }
+
+private:
+    /// Reads one request; answers broken ones itself. False: the connection is over.
+    Task<bool> receive(RequestParser& parser)
+    {
+        state_.idle = inbox_.empty();
+        watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
+        bool in_body = false;
+        while (!parser.done()) {
+            if (inbox_.empty() && !co_await read_more()) {
+                watchdog_.disarm();
+                co_return false;
+            }
+            if (state_.idle) {
+                state_.idle = false;
+                watchdog_.arm(context_.limits.header_time);
+            }
+            if (auto fed = parser.feed(inbox_); !fed) {
+                watchdog_.disarm();
+                co_await refuse(parser.refusal(), fed.error().message);
+                co_return false;
+            }
+            if (parser.head_done() && !in_body) {
+                in_body = true;
+                watchdog_.arm(context_.limits.body_time);
+                if (!parser.done() && parser.request().headers.get("Expect") == "100-continue" &&
+                    !co_await stream_.write(asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25)))
+                    co_return false;
+                continue;
+            }
+            // What is left could not be used yet: the header is cut.
+            if (!parser.done() && !co_await read_more()) {
+                watchdog_.disarm();
+                co_return false;
+            }
+        }
+        watchdog_.disarm();
+        co_return true;
+    }
+
+    Task<bool> read_more()
+    {
+        const auto got = co_await stream_.read_some(asio::buffer(buffer_));
+        if (!got || *got == 0) co_return false;
+        inbox_.append(buffer_.data(), *got);
+        co_return true;
+    }
+
+    Task<> refuse(unsigned status, std::string why)
+    {
+        ++context_.counters.bad_requests;
+        Reply reply{.status = status, .body = why + "\n"};
+        reply.headers.set("Content-Type", "text/plain; charset=utf-8");
+        if (!co_await send(reply, false, false, true)) co_return;
+        // Closing with unread bytes resets the connection and the answer with it: read some more.
+        watchdog_.arm(context_.limits.linger);
+        std::size_t skipped = 0;
+        while (skipped < (std::size_t{1} << 20U)) {
+            const auto got = co_await stream_.read_some(asio::buffer(buffer_));
+            if (!got || *got == 0) break;
+            skipped += *got;
+        }
+        watchdog_.disarm();
+    }
+
+    Task<bool> send(Reply& reply, bool keep, bool is_head, bool knows_chunks)
+    {
+        const bool bodiless = reply.status == 204 || reply.status == 304;
+        if (reply.stream && !is_head && !bodiless)
+            co_return co_await send_stream(reply, keep, knows_chunks);
+
+        const auto length = reply.stream ? reply.stream_length.value_or(0) : reply.body.size();
+        auto message = head_of(reply, bodiless ? Framing::none : Framing::length, length, keep);
+        PieceWriter out{stream_, watchdog_, context_.limits.write_time, false};
+        if (is_head || bodiless) co_return !!co_await out.put(message);
+        // One write for what is small: one packet.
+        if (reply.body.size() <= (64U << 10U)) {
+            message += reply.body;
+            co_return !!co_await out.put(message);
+        }
+        if (!co_await out.put(message)) co_return false;
+        co_return !!co_await out.put(reply.body);
+    }
+
+    Task<bool> send_stream(Reply& reply, bool keep, bool knows_chunks)
+    {
+        auto framing = reply.stream_length ? Framing::length : Framing::chunked;
+        if (framing == Framing::chunked && !knows_chunks) framing = Framing::until_close;
+        if (framing == Framing::until_close) keep = false;
+        PieceWriter out{
+            stream_, watchdog_, context_.limits.write_time, framing == Framing::chunked};
+        if (!co_await out.put(head_of(reply, framing, reply.stream_length.value_or(0), keep)))
+            co_return false;
+
+        const auto done = co_await run_until(hang_up(), reply.stream(&out));
+        // A cut body must not look like a whole one: the connection ends without the last chunk.
+        if (!done || !*done) co_return false;
+        if (framing == Framing::length && out.written() != *reply.stream_length) co_return false;
+        if (framing == Framing::chunked && !co_await out.put("0\r\n\r\n")) co_return false;
+        co_return keep;
+    }
+
+    /// Ends when the peer has gone; keeps what it sends meanwhile for the next request.
+    Task<> hang_up()
+    {
+        while (inbox_.size() < context_.limits.header)
+            if (!co_await read_more()) co_return;
+        co_await sleep_for(std::chrono::hours{24 * 365});
+    }
+
+    ConnectionContext& context_;
+    ConnectionState& state_;
+    Stream& stream_;
+    Watchdog watchdog_;
+    Peer peer_;
+    std::string inbox_;
+    std::array<char, 16U << 10U> buffer_;
+};
+
+}  // namespace
+
+Task<> serve_connection(ConnectionContext* context, ConnectionState* state)
+{
+    const auto loop = co_await asio::this_coro::executor;
+    const auto connection = std::make_unique<Connection>(*context, *state, loop);
+    co_await connection->run();
+    state->stream->close();
+}
+
+}  // namespace znode::http

@@ -1,0 +1,176 @@
+// What strangers may send: the server answers or closes, and goes on serving others.
+#include <array>
+#include <random>
+
+#include "fixture.hpp"
+
+namespace znode::http {
+namespace {
+
+class RobustnessTest : public HttpTest {
+protected:
+    /// Sends the pieces, then reads until the server closes (or `patience` is over).
+    static Task<std::string> raw(
+        Endpoint to, std::vector<std::string> pieces, Duration pause, Duration patience)
+    {
+        auto stream = co_await connect(to, 1s);
+        if (!stream) co_return "error: " + stream.error().message;
+        for (const auto& piece : pieces) {
+            if (!co_await (*stream)->write(asio::buffer(piece))) break;
+            if (pause > 0s) co_await sleep_for(pause);
+        }
+        std::string answer;
+        (void)co_await run_until(sleep_for(patience), read_all(stream->get(), &answer));
+        (*stream)->close();
+        co_return answer;
+    }
+    static Task<bool> read_all(Stream* stream, std::string* into)
+    {
+        std::array<char, 4096> buffer;
+        for (;;) {
+            const auto got = co_await stream->read_some(asio::buffer(buffer));
+            if (!got || *got == 0) co_return true;
+            into->append(buffer.data(), *got);
+        }
+    }
+    std::string send_raw(std::vector<std::string> pieces, Duration pause = 0s)
+    {
+        start();
+        return drive(raw(where, std::move(pieces), pause, 2s));
+    }
+    static std::string status_of(const std::string& answer) { return answer.substr(9, 3); }
+};
+
+TEST_F(RobustnessTest, GarbageIsA400)
+{
+    EXPECT_EQ(status_of(send_raw({"\x16\x03\x01 this is no HTTP\r\n\r\n"})), "400");
+}
+
+TEST_F(RobustnessTest, RequestInSingleBytesIsUnderstood)
+{
+    std::vector<std::string> bytes;
+    for (const char c : std::string_view{
+             "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"})
+        bytes.emplace_back(1, c);
+    const auto answer = send_raw(bytes);
+    EXPECT_TRUE(answer.ends_with("POST /x hello")) << answer;
+}
+
+TEST_F(RobustnessTest, PipelinedRequestsAreAnsweredInOrder)
+{
+    const auto answer =
+        send_raw({"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: "
+                  "close\r\n\r\n"});
+    const auto first = answer.find("GET /1");
+    const auto second = answer.find("GET /2");
+    EXPECT_NE(first, std::string::npos);
+    EXPECT_NE(second, std::string::npos);
+    EXPECT_LT(first, second);
+}
+
+TEST_F(RobustnessTest, HeaderBeyondTheLimitIsA431)
+{
+    limits.header = 1024;
+    const auto answer = send_raw({"GET / HTTP/1.1\r\nX: " + std::string(4000, 'a') + "\r\n\r\n"});
+    EXPECT_EQ(status_of(answer), "431") << answer;
+}
+
+TEST_F(RobustnessTest, BodyBeyondTheLimitIsA413BeforeItIsSent)
+{
+    limits.body = 1000;
+    const auto answer = send_raw({"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n"});
+    EXPECT_EQ(status_of(answer), "413") << answer;
+}
+
+TEST_F(RobustnessTest, ChunkedBodyBeyondTheLimitIsA413)
+{
+    limits.body = 10;
+    const auto answer = send_raw(
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "14\r\n01234567890123456789\r\n0\r\n\r\n"});
+    EXPECT_EQ(status_of(answer), "413") << answer;
+}
+
+TEST_F(RobustnessTest, TwoLengthsAreRefused)
+{
+    const auto answer = send_raw(
+        {"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"});
+    EXPECT_EQ(status_of(answer), "400") << answer;
+}
+
+TEST_F(RobustnessTest, SlowHeaderIsCutOff)
+{
+    limits.header_time = 20ms;
+    const auto before = Clock::now();
+    EXPECT_EQ(send_raw({"GET / HT"}), "");
+    EXPECT_LT(Clock::now() - before, 1s);
+}
+
+TEST_F(RobustnessTest, SlowBodyIsCutOff)
+{
+    limits.body_time = 20ms;
+    EXPECT_EQ(send_raw({"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123"}), "");
+}
+
+TEST_F(RobustnessTest, SilentConnectionIsCutOff)
+{
+    limits.idle = 20ms;
+    EXPECT_EQ(send_raw({}), "");
+}
+
+TEST_F(RobustnessTest, ContinueIsSentWhenAskedFor)
+{
+    const auto answer = send_raw(
+        {"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: "
+         "close\r\n\r\n",
+         "ok"},
+        5ms);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")) << answer;
+    EXPECT_TRUE(answer.ends_with("POST /c ok")) << answer;
+}
+
+TEST_F(RobustnessTest, OldClientsGetAStreamWithoutChunks)
+{
+    const auto answer = send_raw({"GET /stream HTTP/1.0\r\n\r\n"});
+    EXPECT_TRUE(answer.ends_with("\r\n\r\n{\"line\":0}\n{\"line\":1}\n{\"line\":2}\n")) << answer;
+}
+
+TEST_F(RobustnessTest, TooManyConnectionsAreClosed)
+{
+    limits.connections = 1;
+    start();
+    const auto talk = [](Endpoint to) -> Task<std::string> {
+        auto first = co_await connect(to, 1s);
+        if (!first) co_return "error";
+        co_return co_await raw(to, {"GET / HTTP/1.1\r\n\r\n"}, 0s, 1s);
+    };
+    EXPECT_EQ(drive(talk(where)), "");
+}
+
+TEST_F(RobustnessTest, ThousandGarbledRequestsHarmNobody)
+{
+    limits.header_time = 5ms;
+    limits.body_time = 5ms;
+    start();
+    const auto storm = [](Endpoint to) -> Task<std::string> {
+        std::mt19937 dice{20210429};
+        const std::string good =
+            "POST /x?y=1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        for (int round = 0; round < 1000; ++round) {
+            auto text = good.substr(0, 1 + dice() % good.size());
+            for (unsigned i = dice() % 4; i > 0; --i)
+                text[dice() % text.size()] = static_cast<char>(dice() % 256);
+            auto stream = co_await connect(to, 1s);
+            if (!stream) co_return "error: " + stream.error().message;
+            (void)co_await (*stream)->write(asio::buffer(text));
+        }
+        co_return co_await raw(
+            to, {"GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"}, 0s, 1s);
+    };
+    const auto answer = drive(storm(where));
+    EXPECT_TRUE(answer.ends_with("GET /after ")) << answer;
+}
+
+}  // namespace
+}  // namespace znode::http
