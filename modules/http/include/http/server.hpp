@@ -28,11 +28,9 @@ struct ServerLimits {
     Duration idle = std::chrono::seconds{75};         ///< Between two requests of a connection.
     Duration header_time = std::chrono::seconds{10};  ///< From the first byte to the empty line.
     Duration body_time = std::chrono::seconds{60};    ///< For the whole body: 408 beyond.
-    Duration write_time = std::chrono::seconds
-    {
-        60  /// How long a refused request is still read, so that its sender sees the refusal.
-            Duration linger = std::chrono::seconds{1};
-    };  ///< For one piece of an answer.
+    Duration write_time = std::chrono::seconds{60};   ///< For one piece of an answer.
+    /// How long a refused request is still read, so that its sender sees the refusal.
+    Duration linger = std::chrono::seconds{1};
 };
 
 struct ServerCounters {
