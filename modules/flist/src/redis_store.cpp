@@ -1,0 +1,314 @@
+// Blocks from 0-db or redis. The FUSE server is a process of threads, so the sockets block, each
+// with a deadline; a connection carries one question at a time, for pipelined ones stall 0-db.
+
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <mutex>
+#include <netdb.h>
+#include <vector>
+
+#include <hiredis/hiredis.h>
+
+#include "base/text.hpp"
+#include "kernel/fd.hpp"
+#include "store.hpp"
+
+namespace znode::flist {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct FreeReply {
+    void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
+};
+struct FreeReader {
+    void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
+};
+using Reply = std::unique_ptr<redisReply, FreeReply>;
+
+struct FreeAddresses {
+    void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
+};
+
+std::string_view text_of(const redisReply& reply)
+{
+    return reply.str == nullptr ? std::string_view{} : std::string_view{reply.str, reply.len};
+}
+
+/// One connection, ready for GET and SET.
+class Connection {
+public:
+    static Result<std::unique_ptr<Connection>> open(
+        const RedisAddress& address, Clock::time_point deadline)
+    {
+        auto self = std::unique_ptr<Connection>{new Connection};
+        TRY_DO(self->connect(address, deadline));
+        TRY_DO(self->enter(address, deadline));
+        return self;
+    }
+
+    Result<Reply> ask(const std::vector<std::string_view>& words, Clock::time_point deadline)
+    {
+        TRY_DO(send(words, deadline));
+        return receive(deadline);
+    }
+
+private:
+    Connection() : reader_{redisReaderCreate()} {}
+
+    Result<> wait(short events, Clock::time_point deadline)
+    {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+        pollfd watched{.fd = socket_.get(), .events = events, .revents = 0};
+        const int ready = kernel::retry_eintr(
+            [&] { return ::poll(&watched, 1, static_cast<int>(std::max<long>(left.count(), 0))); });
+        const int err = error_of(ready);
+        if (err) return fail_errno(err, "poll");
+        if (ready == 0) return fail(Errc::timeout, "no answer in time");
+        return {};
+    }
+
+    Result<> connect_to(
+        int family, const sockaddr* where, socklen_t size, Clock::time_point deadline)
+    {
+        socket_ = kernel::Fd{::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+        const int no_socket = error_of(socket_.get());
+        if (no_socket) return fail_errno(no_socket, "make a socket");
+        const int one = 1;
+        if (family != AF_UNIX)
+            ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+
+        const int err = error_of(::connect(socket_.get(), where, size));
+        if (err == 0) return {};
+        if (err != EINPROGRESS) return fail_errno(err, "connect");
+        TRY_DO(wait(POLLOUT, deadline));
+        int outcome = 0;
+        socklen_t length = sizeof outcome;
+        ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &outcome, &length);
+        if (outcome != 0) return fail_errno(outcome, "connect");
+        return {};
+    }
+
+    Result<> connect(const RedisAddress& address, Clock::time_point deadline)
+    {
+        if (address.host.starts_with('/')) {
+            sockaddr_un where{};
+            where.sun_family = AF_UNIX;
+            if (address.host.size() >= sizeof where.sun_path)
+                return fail(Errc::invalid, "the socket's path is too long");
+            std::memcpy(where.sun_path, address.host.data(), address.host.size());
+            return connect_to(
+                AF_UNIX, reinterpret_cast<const sockaddr*>(&where), sizeof where, deadline);
+        }
+        addrinfo hints{};
+        hints.ai_socktype = SOCK_STREAM;
+        addrinfo* raw = nullptr;
+        const int unknown = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &raw);
+        const std::unique_ptr<addrinfo, FreeAddresses> list{raw};
+        if (unknown != 0)
+            return fail(Errc::unavailable, std::string{"resolve: "} + ::gai_strerror(unknown));
+        Result<> outcome = fail(Errc::unavailable, "no address");
+        for (const addrinfo* at = raw; at != nullptr; at = at->ai_next) {
+            outcome = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen, deadline);
+            if (outcome) break;
+        }
+        return outcome;
+    }
+
+    /// Logs in and goes to the namespace.
+    Result<> enter(const RedisAddress& address, Clock::time_point deadline)
+    {
+        std::vector<std::vector<std::string_view>> steps;
+        const auto user = address.user.reveal();
+        const auto password = address.password.reveal();
+        if (address.zdb) {
+            // A password belongs to the namespace; one that stands alone, in the place of the
+            // user, is that of the administrator, as older URLs have it.
+            if (password.empty() && !user.empty()) steps.push_back({"AUTH", user});
+            const bool by_default = address.space.empty() && password.empty();
+            std::string_view space = address.space;
+            if (space.empty()) space = "default";
+            if (!by_default) steps.push_back({"SELECT", space});
+            if (!password.empty()) steps.back().push_back(password);
+        } else {
+            if (!password.empty() && !user.empty())
+                steps.push_back({"AUTH", user, password});
+            else if (!password.empty() || !user.empty())
+                steps.push_back({"AUTH", password.empty() ? user : password});
+            if (!address.space.empty()) steps.push_back({"SELECT", address.space});
+        }
+        for (const auto& step : steps) {
+            TRY(const auto reply, ask(step, deadline));
+            if (reply->type == REDIS_REPLY_ERROR)
+                return fail(Errc::denied, std::string{step[0]} + ": " + printable(text_of(*reply)));
+        }
+        return {};
+    }
+
+    Result<> send(const std::vector<std::string_view>& words, Clock::time_point deadline)
+    {
+        std::vector<const char*> pointers;
+        std::vector<std::size_t> lengths;
+        for (const auto word : words) {
+            pointers.push_back(word.data());
+            lengths.push_back(word.size());
+        }
+        char* raw = nullptr;
+        const int formatted = redisFormatCommandArgv(
+            &raw, static_cast<int>(words.size()), pointers.data(), lengths.data());
+        if (formatted < 0) return fail(Errc::internal, "format a command");
+        const std::unique_ptr<char, decltype(&redisFreeCommand)> command{raw, redisFreeCommand};
+
+        std::string_view left{raw, static_cast<std::size_t>(formatted)};
+        while (!left.empty()) {
+            const auto sent = kernel::retry_eintr(
+                [&] { return ::send(socket_.get(), left.data(), left.size(), MSG_NOSIGNAL); });
+            const int err = error_of(sent);
+            if (err == EAGAIN) {
+                TRY_DO(wait(POLLOUT, deadline));
+                continue;
+            }
+            if (err) return fail_errno(err, "send");
+            left.remove_prefix(static_cast<std::size_t>(sent));
+        }
+        return {};
+    }
+
+    Result<Reply> receive(Clock::time_point deadline)
+    {
+        std::size_t received = 0;
+        for (;;) {
+            void* raw = nullptr;
+            if (redisReaderGetReply(reader_.get(), &raw) != REDIS_OK)
+                return fail(Errc::unavailable, "the answer is no RESP");
+            if (raw != nullptr) return Reply{static_cast<redisReply*>(raw)};
+
+            char buffer[std::size_t{64} << 10U];
+            const auto got = kernel::retry_eintr(
+                [&] { return ::recv(socket_.get(), buffer, sizeof buffer, 0); });
+            const int err = error_of(got);
+            if (err == EAGAIN) {
+                TRY_DO(wait(POLLIN, deadline));
+                continue;
+            }
+            if (err) return fail_errno(err, "receive");
+            if (got == 0) return fail(Errc::unavailable, "the connection was closed");
+            received += static_cast<std::size_t>(got);
+            if (received > answer_limit) return fail(Errc::unavailable, "the answer is endless");
+            redisReaderFeed(reader_.get(), buffer, static_cast<std::size_t>(got));
+        }
+    }
+
+    static constexpr std::size_t answer_limit = std::size_t{2} << 20U;
+
+    kernel::Fd socket_;
+    std::unique_ptr<redisReader, FreeReader> reader_;
+};
+
+class RedisStore : public BlockStore {
+public:
+    RedisStore(RedisAddress address, std::chrono::milliseconds patience)
+        : address_{std::move(address)}, patience_{patience}
+    {
+    }
+
+    Result<std::string> get(std::string_view id) override
+    {
+        TRY(const auto reply, ask({"GET", id}));
+        if (reply->type == REDIS_REPLY_NIL)
+            return fail(Errc::not_found, "the store has no such block");
+        if (reply->type != REDIS_REPLY_STRING) return refused("GET", *reply);
+        return std::string{text_of(*reply)};
+    }
+
+    Result<> put(std::string_view id, std::string_view stored) override
+    {
+        TRY(const auto reply, ask({"SET", id, stored}));
+        // 0-db answers with the key, or nothing when it has the same bytes already.
+        const bool kept = reply->type == REDIS_REPLY_STATUS || reply->type == REDIS_REPLY_STRING ||
+                          reply->type == REDIS_REPLY_NIL;
+        if (!kept) return refused("SET", *reply);
+        return {};
+    }
+
+    Result<bool> has(std::string_view id) override
+    {
+        TRY(const auto reply, ask({"EXISTS", id}));
+        if (reply->type != REDIS_REPLY_INTEGER) return refused("EXISTS", *reply);
+        return reply->integer == 1;
+    }
+
+    std::string text() const override
+    {
+        if (address_.host.starts_with('/')) return scheme() + "://" + address_.host;
+        const bool v6 = address_.host.find(':') != std::string::npos;
+        return scheme() + "://" + (v6 ? "[" + address_.host + "]" : address_.host) + ":" +
+               address_.port + (address_.space.empty() ? "" : "/" + address_.space);
+    }
+
+private:
+    std::string scheme() const { return address_.zdb ? "zdb" : "redis"; }
+
+    tl::unexpected<Error> refused(std::string_view command, const redisReply& reply) const
+    {
+        return fail(
+            Errc::unavailable,
+            text() + ": " + std::string{command} + ": " +
+                (reply.type == REDIS_REPLY_ERROR ? printable(text_of(reply))
+                                                 : "an answer of the wrong type"));
+    }
+
+    /// A connection that failed is dropped. One that lay idle may have been closed by the other
+    /// side, so a question that failed on it is asked once more on a new one.
+    Result<Reply> ask(const std::vector<std::string_view>& words)
+    {
+        const auto deadline = Clock::now() + patience_;
+        for (;;) {
+            auto connection = take_idle();
+            const bool fresh = connection == nullptr;
+            if (fresh) {
+                auto opened = Connection::open(address_, deadline);
+                if (!opened) return tl::unexpected(std::move(opened).error().during(text()));
+                connection = *std::move(opened);
+            }
+            auto reply = connection->ask(words, deadline);
+            if (reply) {
+                const std::lock_guard lock{mutex_};
+                idle_.push_back(std::move(connection));
+                return reply;
+            }
+            if (fresh || reply.error().code == Errc::timeout)
+                return tl::unexpected(std::move(reply).error().during(text()));
+        }
+    }
+
+    std::unique_ptr<Connection> take_idle()
+    {
+        const std::lock_guard lock{mutex_};
+        if (idle_.empty()) return nullptr;
+        auto connection = std::move(idle_.back());
+        idle_.pop_back();
+        return connection;
+    }
+
+    RedisAddress address_;
+    std::chrono::milliseconds patience_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
+};
+
+}  // namespace
+
+std::unique_ptr<BlockStore> make_redis_store(
+    RedisAddress address, std::chrono::milliseconds patience)
+{
+    return std::make_unique<RedisStore>(std::move(address), patience);
+}
+
+}  // namespace znode::flist
