@@ -56,8 +56,10 @@ public:
     }
     Task<T> pop()
     {
-        // Cancelled: the wait ends, and the next one throws.
-        while (letters_.empty()) co_await arrived_.wait();
+        while (letters_.empty()) {
+            co_await arrived_.wait();
+            if (letters_.empty()) co_await asio::this_coro::throw_if_cancelled(true);
+        }
         T letter = std::move(letters_.front());
         letters_.pop_front();
         co_return letter;
