@@ -117,9 +117,13 @@ int main(int argc, char** argv)
     if (child == 0) become(program, before, report[1]);
     ::close(report[1]);
     int exec_errno = 0;
-    if (::read(report[0], &exec_errno, sizeof exec_errno) ==
-        static_cast<ssize_t>(sizeof exec_errno))
+    const auto got = ::read(report[0], &exec_errno, sizeof exec_errno);
+    // Nothing but the end of the pipe: exec itself closed it, the program runs.
+    if (got == static_cast<ssize_t>(sizeof exec_errno)) {
         say(status, "exec_errno", exec_errno);
+    } else {
+        say(status, "running", 0);
+    }
     ::close(report[0]);
 
     // Our own write ends go: the pipes are empty when the programs' output was taken.

@@ -28,8 +28,6 @@ public:
         requires std::is_trivially_destructible_v<Work>
     Task<std::invoke_result_t<Work>> run(Work work)
     {
-        // The pool's coroutine hears of no cancellation: begun work ends by itself.
-        co_await asio::this_coro::throw_if_cancelled(false);
         co_return co_await asio::co_spawn(pool_, on_pool(work), asio::use_awaitable);
     }
 
@@ -37,6 +35,7 @@ private:
     template <class Work>
     static Task<std::invoke_result_t<Work>> on_pool(Work work)
     {
+        // Hears of no cancellation: begun work ends by itself.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         co_return work();
     }

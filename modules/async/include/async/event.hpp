@@ -56,10 +56,8 @@ public:
     }
     Task<T> pop()
     {
-        while (letters_.empty()) {
-            co_await arrived_.wait();
-            if (letters_.empty()) co_await asio::this_coro::throw_if_cancelled(true);
-        }
+        // Cancelled: the wait ends, and the next one throws.
+        while (letters_.empty()) co_await arrived_.wait();
         T letter = std::move(letters_.front());
         letters_.pop_front();
         co_return letter;

@@ -33,6 +33,10 @@ using Clock = std::chrono::steady_clock;
 using Duration = std::chrono::steady_clock::duration;
 
 /// Waits. Ends early (without an error) when the task is cancelled; the next await then throws.
+///
+/// That holds for every await of a cancelled task: Asio throws operation_aborted before it begins
+/// anything new. Loops need no check of their own; clean-up that awaits must first call
+/// `co_await asio::this_coro::reset_cancellation_state()`.
 inline Task<> sleep_for(Duration duration)
 {
     asio::steady_timer timer{co_await asio::this_coro::executor};
@@ -46,13 +50,6 @@ bool is_cancellation(const std::exception_ptr& error) noexcept;
 /// Takes a Result that ended by a network error and says what was tried.
 [[nodiscard]] tl::unexpected<Error> fail_net(
     std::string_view intent, const boost::system::error_code& ec);
-
-namespace detail {
-template <class T>
-struct Held {
-    using type = T;
-};
-}  // namespace detail
 
 /// Runs `work` until it ends or `stop` does; empty if `stop` was first. The loser is cancelled
 /// and waited for, cleanup included.

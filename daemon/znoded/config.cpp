@@ -1,0 +1,412 @@
+#include "config.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <toml++/toml.h>
+
+#include "base/text.hpp"
+
+namespace znode::agent {
+namespace {
+
+/// Collects mistakes instead of stopping at the first.
+class Reader {
+public:
+    Reader(std::string file, const Environment& environment)
+        : file_{std::move(file)}, environment_{environment}
+    {
+    }
+
+    void section(const toml::table& root, std::string name)
+    {
+        section_ = std::move(name);
+        table_ = nullptr;
+        const auto* node = root.get(section_);
+        if (node == nullptr) return;
+        table_ = node->as_table();
+        if (table_ == nullptr) mistake(*node, "must be a table: [" + section_ + "]");
+    }
+
+    void text(const char* key, std::string& into, std::initializer_list<const char*> allowed = {})
+    {
+        const auto given = value<std::string>(key, "a text in quotes");
+        if (!given) return;
+        if (allowed.size() != 0 &&
+            std::ranges::none_of(allowed, [&](auto* a) { return *given == a; })) {
+            std::string list;
+            for (const auto* word : allowed)
+                list += (list.empty() ? "\"" : ", \"") + std::string{word} + "\"";
+            mistake_at(key, "is \"" + printable(*given) + "\", must be one of " + list);
+            return;
+        }
+        into = *given;
+    }
+    void path(const char* key, std::filesystem::path& into)
+    {
+        const auto given = value<std::string>(key, "a path in quotes");
+        if (!given) return;
+        if (!given->starts_with('/'))
+            mistake_at(key, "must be an absolute path");
+        else
+            into = std::filesystem::path{*given}.lexically_normal();
+    }
+    void number(const char* key, std::int64_t& into, std::int64_t least, std::int64_t most)
+    {
+        const auto given = value<std::int64_t>(key, "a whole number");
+        if (!given) return;
+        if (*given < least || *given > most)
+            mistake_at(
+                key, "must lie between " + std::to_string(least) + " and " + std::to_string(most));
+        else
+            into = *given;
+    }
+    void real(const char* key, double& into, double least, double most)
+    {
+        const auto given = value<double>(key, "a number");
+        if (!given) return;
+        if (!(*given >= least && *given <= most))
+            mistake_at(key, "is out of its range");
+        else
+            into = *given;
+    }
+    void flag(const char* key, bool& into)
+    {
+        if (const auto given = value<bool>(key, "true or false")) into = *given;
+    }
+    template <class Size>
+    void size(const char* key, Size& into)
+    {
+        const auto given = value<std::string>(key, "a size in quotes such as \"20GiB\"");
+        if (!given) return;
+        const auto bytes = parse_size(*given);
+        if (!bytes)
+            mistake_at(key, bytes.error().message);
+        else
+            into = *bytes;
+    }
+    void duration(const char* key, Duration& into)
+    {
+        const auto given = value<std::string>(key, "a time in quotes such as \"24h\"");
+        if (!given) return;
+        const auto time = parse_duration(*given);
+        if (!time)
+            mistake_at(key, time.error().message);
+        else
+            into = *time;
+    }
+
+    const toml::node* node(const char* key)
+    {
+        known_.insert(key);
+        return table_ == nullptr ? nullptr : table_->get(key);
+    }
+    const toml::table* table() const { return table_; }
+
+    /// Keys that nobody asked for are mistakes: a misspelt key would silently do nothing.
+    void end_section()
+    {
+        if (table_ != nullptr)
+            for (const auto& [key, child] : *table_)
+                if (!known_.contains(std::string{key.str()}))
+                    mistake(
+                        child,
+                        section_ + "." + printable(key.str()) +
+                            " is not known; known are: " + list_known());
+        known_.clear();
+    }
+
+    void mistake(const toml::node& at, const std::string& text)
+    {
+        mistakes_.push_back(file_ + ":" + std::to_string(at.source().begin.line) + ": " + text);
+    }
+    void mistake(const std::string& text) { mistakes_.push_back(file_ + ": " + text); }
+    const std::vector<std::string>& mistakes() const { return mistakes_; }
+
+private:
+    template <class T>
+    std::optional<T> value(const char* key, const char* expected)
+    {
+        known_.insert(key);
+        const auto variable = variable_of(key);
+        if (const auto given = environment_(variable)) {
+            if constexpr (std::is_same_v<T, std::string>)
+                return *given;
+            else if constexpr (std::is_same_v<T, bool>) {
+                if (*given == "true" || *given == "1") return true;
+                if (*given == "false" || *given == "0") return false;
+            } else if (const auto number = to_number<T>(*given)) {
+                return *number;
+            }
+            mistakes_.push_back("environment: " + variable + " must be " + expected);
+            return std::nullopt;
+        }
+        const auto* found = table_ == nullptr ? nullptr : table_->get(key);
+        if (found == nullptr) return std::nullopt;
+        std::optional<T> read;
+        if constexpr (std::is_same_v<T, double>)
+            read = found->value<double>();
+        else
+            read = found->value_exact<T>();
+        if (!read) mistake_at(key, std::string{"must be "} + expected);
+        return read;
+    }
+    void mistake_at(const char* key, const std::string& text)
+    {
+        const auto whole = section_ + "." + key + " " + text;
+        const auto* found = table_ == nullptr ? nullptr : table_->get(key);
+        if (found != nullptr && !environment_(variable_of(key)))
+            mistake(*found, whole);
+        else
+            mistakes_.push_back("environment: " + whole);
+    }
+    std::string variable_of(const char* key) const
+    {
+        std::string name = "ZNODE_" + section_ + "_" + key;
+        for (char& c : name)
+            if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+        return name;
+    }
+    std::string list_known() const
+    {
+        std::string list;
+        for (const auto& key : known_) list += (list.empty() ? "" : ", ") + key;
+        return list;
+    }
+
+    std::string file_;
+    const Environment& environment_;
+    std::string section_;
+    const toml::table* table_ = nullptr;
+    std::set<std::string> known_;
+    std::vector<std::string> mistakes_;
+};
+
+void read_location(Reader& reader, Config::Node& node)
+{
+    const auto* found = reader.node("location");
+    if (found == nullptr) return;
+    const auto* place = found->as_table();
+    if (place == nullptr) {
+        reader.mistake(*found, "node.location must be a table: { country = \"Austria\", … }");
+        return;
+    }
+    for (const auto& [key, child] : *place) {
+        const auto name = key.str();
+        std::string* text = name == "continent" ? &node.continent
+                            : name == "country" ? &node.country
+                            : name == "city"    ? &node.city
+                                                : nullptr;
+        double* degrees = name == "latitude"    ? &node.latitude
+                          : name == "longitude" ? &node.longitude
+                                                : nullptr;
+        if (text != nullptr && child.is_string())
+            *text = **child.as_string();
+        else if (degrees != nullptr && child.is_number())
+            *degrees = *child.value<double>();
+        else
+            reader.mistake(
+                child,
+                "node.location." + printable(name) +
+                    " is not known or of the wrong type; known are texts continent, country, city "
+                    "and numbers latitude, longitude");
+    }
+}
+
+void read_pools(Reader& reader, Config::Storage& storage)
+{
+    const auto* found = reader.node("pools");
+    if (found == nullptr) return;
+    const auto* list = found->as_array();
+    if (list == nullptr) {
+        reader.mistake(*found, "storage.pools must be a list of tables");
+        return;
+    }
+    std::set<std::filesystem::path> paths;
+    for (const auto& element : *list) {
+        const auto* entry = element.as_table();
+        if (entry == nullptr) {
+            reader.mistake(element, "storage.pools holds something that is no table");
+            continue;
+        }
+        PoolConfig pool;
+        bool has_size = false;
+        for (const auto& [key, child] : *entry) {
+            const auto name = key.str();
+            const auto text = child.value_exact<std::string>();
+            if (name == "kind" && text)
+                pool.kind = *text;
+            else if (name == "path" && text && text->starts_with('/'))
+                pool.path = *text;
+            else if (name == "class" && text && (*text == "ssd" || *text == "hdd"))
+                pool.media = *text;
+            else if (name == "size" && text) {
+                const auto size = parse_size(*text);
+                if (!size)
+                    reader.mistake(child, "storage.pools: " + size.error().message);
+                else
+                    pool.size = *size;
+                has_size = true;
+            } else if (name == "sparse" && child.is_boolean())
+                pool.sparse = **child.as_boolean();
+            else if (name == "quota" && text && *text == "enable")
+                pool.enable_quota = true;
+            else
+                reader.mistake(
+                    child,
+                    "storage.pools: " + printable(name) +
+                        " is not known or has a wrong value; known are kind = \"image\" | "
+                        "\"directory\" | \"disk\", path (absolute), size, class = \"ssd\" | "
+                        "\"hdd\", "
+                        "sparse, quota = \"enable\"");
+        }
+        if (pool.kind != "image" && pool.kind != "directory" && pool.kind != "disk")
+            reader.mistake(
+                element, "storage.pools: kind must be \"image\", \"directory\" or \"disk\"");
+        if (pool.path.empty()) reader.mistake(element, "storage.pools: path is missing");
+        if (pool.kind == "image" && !has_size)
+            reader.mistake(element, "storage.pools: an image needs a size such as \"20GiB\"");
+        if (!pool.path.empty() && !paths.insert(pool.path).second)
+            reader.mistake(element, "storage.pools: " + pool.path.string() + " is named twice");
+        storage.pools.push_back(std::move(pool));
+    }
+}
+
+/// The one place where TOML may throw.
+Result<toml::table> parse_toml(std::string_view text, const std::string& file_name)
+try {
+    return toml::parse(text, file_name);
+} catch (const toml::parse_error& error) {
+    return fail(
+        Errc::invalid,
+        file_name + ":" + std::to_string(error.source().begin.line) + ": " +
+            std::string{error.description()});
+}
+
+std::optional<std::int64_t> farmer_of(std::string_view command_line)
+{
+    for (const auto word : split(command_line, ' '))
+        if (word.starts_with("farmer_id=")) return to_number<std::int64_t>(trim(word.substr(10)));
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<Duration> parse_duration(std::string_view text)
+{
+    const auto whole = trim(text);
+    const auto end = whole.find_first_not_of("0123456789");
+    const auto number = to_number<std::int64_t>(whole.substr(0, end));
+    const auto unit = end == std::string_view::npos ? std::string_view{} : trim(whole.substr(end));
+    std::int64_t seconds = 0;
+    if (unit == "s") seconds = 1;
+    if (unit == "m" || unit == "min") seconds = 60;
+    if (unit == "h") seconds = 3600;
+    if (unit == "d") seconds = 86400;
+    if (!number || seconds == 0 || *number > 100'000'000)
+        return fail(
+            Errc::invalid, "'" + printable(text) + "' is no time; write a number and s, m, h or d");
+    return std::chrono::seconds{*number * seconds};
+}
+
+Result<Config> parse_config(
+    std::string_view text,
+    const std::string& file_name,
+    const Environment& environment,
+    std::string_view kernel_command_line)
+{
+    TRY(const auto root, parse_toml(text, file_name));
+
+    Config config;
+    Reader reader{file_name, environment};
+
+    reader.section(root, "node");
+    reader.number("farm_id", config.node.farm_id, 1, 0x7fffffff);
+    reader.text("mode", config.node.mode, {"host", "zero-os"});
+    reader.path("state_dir", config.node.state_dir);
+    reader.path("cache_dir", config.node.cache_dir);
+    reader.path("run_dir", config.node.run_dir);
+    reader.path("helpers_dir", config.node.helpers_dir);
+    reader.text("hostname", config.node.hostname);
+    reader.text("log_level", config.node.log_level, {"debug", "info", "warn", "error"});
+    read_location(reader, config.node);
+    reader.number("cru", config.node.cru, 1, 65536);
+    reader.size("mru", config.node.mru);
+    reader.real("cpu_overcommit", config.node.cpu_overcommit, 1, 100);
+    reader.size("memory_reserve", config.node.memory_reserve);
+    reader.end_section();
+
+    reader.section(root, "explorer");
+    reader.text("url", config.explorer.url);
+    reader.text("era", config.explorer.era, {"auto", "pools", "reservations"});
+    reader.text("ca_file", config.explorer.ca_file);
+    reader.end_section();
+
+    reader.section(root, "storage");
+    read_pools(reader, config.storage);
+    reader.duration("undelete", config.storage.undelete);
+    reader.end_section();
+
+    reader.section(root, "network");
+    reader.text("uplink", config.network.uplink);
+    reader.text("wireguard", config.network.wireguard, {"auto", "kernel", "userspace"});
+    reader.number("zdb_port_base", config.network.zdb_port_base, 1, 65000);
+    reader.flag("fix_forward", config.network.fix_forward);
+    reader.end_section();
+
+    reader.section(root, "flist");
+    reader.text("hub_url", config.flist.hub_url);
+    reader.size("cache_size", config.flist.cache_size);
+    reader.end_section();
+
+    reader.section(root, "zdb");
+    reader.text("command", config.zdb.command);
+    reader.text("user", config.zdb.user);
+    reader.end_section();
+
+    reader.section(root, "containers");
+    reader.text("runtime", config.containers.runtime);
+    reader.text("cgroup", config.containers.cgroup);
+    reader.flag("init", config.containers.init);
+    reader.number("pids", config.containers.pids, 2, 4'000'000);
+    reader.number("first_uid", config.containers.first_uid, 65536, 0xFFF00000);
+    reader.end_section();
+
+    reader.section(root, "logs");
+    reader.size("segment_size", config.logs.segment_size);
+    reader.number("segments", config.logs.segments, 2, 1000);
+    reader.end_section();
+
+    reader.section(root, "status");
+    reader.path("socket", config.status.socket);
+    reader.text("group", config.status.group);
+    reader.end_section();
+
+    static const std::set<std::string_view> sections{
+        "node", "explorer", "storage", "network", "flist", "zdb", "containers", "logs", "status"};
+    for (const auto& [key, child] : root)
+        if (!sections.contains(key.str()))
+            reader.mistake(child, "[" + printable(key.str()) + "] is not a section of this file");
+
+    if (config.node.farm_id == 0) {
+        if (const auto farm = farmer_of(kernel_command_line); farm && *farm > 0)
+            config.node.farm_id = *farm;
+        else
+            reader.mistake(
+                "node.farm_id is missing; write farm_id = N below [node], or boot with "
+                "farmer_id=N");
+    }
+    if (config.explorer.url.empty())
+        reader.mistake(
+            "explorer.url is missing; write url = \"http://HOST:PORT\" below [explorer]");
+    else if (
+        !config.explorer.url.starts_with("http://") && !config.explorer.url.starts_with("https://"))
+        reader.mistake("explorer.url must begin with http:// or https://");
+
+    if (reader.mistakes().empty()) return config;
+    std::string all;
+    for (const auto& mistake : reader.mistakes()) all += (all.empty() ? "" : "\n") + mistake;
+    return fail(Errc::invalid, std::move(all));
+}
+
+}  // namespace znode::agent

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "async/blocking.hpp"
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+#include "base/log.hpp"
+#include "engine/admission.hpp"
+#include "engine/journal.hpp"
+#include "engine/lifecycle.hpp"
+#include "engine/plan.hpp"
+
+namespace znode::engine {
+
+/// Times that a test shortens.
+struct Patience {
+    Duration deadline = std::chrono::minutes{8};       ///< From acceptance to ok or error.
+    Duration unknown_need = std::chrono::seconds{30};  ///< For a need that nobody has announced.
+    Duration first_retry = std::chrono::milliseconds{500};
+    Duration longest_retry = std::chrono::seconds{30};
+    Duration first_back_off = std::chrono::seconds{2};  ///< After a crash.
+    Duration longest_back_off = std::chrono::minutes{5};
+    Duration calm = std::chrono::minutes{10};       ///< Running so long forgets earlier crashes.
+    Duration report_gap = std::chrono::minutes{1};  ///< Between two later results of a workload.
+};
+
+/// A workload as the status shows it.
+struct WorkloadView {
+    Entry entry;
+    std::vector<std::string> waits_for;
+    Amounts amounts;
+    std::vector<std::string> addresses;
+    std::int64_t pid = 0;
+};
+
+/// Brings a letter to the explorer. Errc::unavailable and ::timeout: again later; ::not_found,
+/// ::invalid and ::denied: the explorer does not want it, drop it.
+using Deliver = std::function<Task<Result<>>(const Letter&)>;
+
+class Runner;
+
+/// The owner of all workloads: takes orders, carries them out, reports, takes down.
+///
+/// Everything is called on the event loop. Start-up is recovery: `start` reads the journal and lets
+/// each workload go on from where it was. `stop` parks: nothing that runs is touched.
+class Engine {
+public:
+    struct Parts {
+        asio::io_context& loop;
+        Planner& planner;
+        Journal& journal;
+        Blocking& store;  ///< The lane that the journal lives on; one thread.
+        Deliver deliver;
+        Log log;
+    };
+    Engine(Parts parts, Machine machine, Patience patience);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    Task<Result<>> start();
+    Task<> stop();
+
+    /// An entry of the explorer's page. Repeating one is harmless.
+    struct Incoming {
+        Order order;
+        bool remove = false;  ///< next_action 4 or 6.
+        bool explorer_has_result = false;
+        std::string refusal;  ///< Not empty: the document could not be read, for this reason.
+    };
+    Task<Result<>> take(Incoming incoming);
+
+    /// Starts the program of a workload again. Errc::not_found, ::invalid when it has none.
+    Result<> restart(const std::string& gwid);
+    /// While on, new orders are refused with `reason`; removals go on.
+    void set_maintenance(bool on, std::string reason);
+    bool in_maintenance() const noexcept { return maintenance_; }
+    const std::string& maintenance_reason() const noexcept { return maintenance_reason_; }
+
+    std::vector<WorkloadView> workloads() const;
+    std::optional<WorkloadView> workload(const std::string& gwid) const;
+    /// What everything that is not gone asked for.
+    Amounts taken() const;
+    const Machine& machine() const noexcept { return machine_; }
+    std::size_t letters_waiting() const noexcept { return letters_waiting_; }
+
+    /// Events after this number, oldest first; from the journal.
+    Task<Result<std::vector<JournalEvent>>> events_after(std::int64_t sequence, int limit);
+    Task<Result<std::vector<JournalEvent>>> history_of(std::string gwid);
+    /// Ends at the next event (or at once when one came in between).
+    Task<> wait_for_event();
+    std::int64_t last_sequence() const noexcept { return last_sequence_; }
+
+    /// Called after every change of what is taken: new workload running, one gone.
+    std::function<void()> on_change = [] {};
+
+private:
+    friend class Runner;
+
+    Runner* provider_of(const std::string& key) const;
+    void needs_changed();
+    void published(const JournalEvent& event);
+    Task<> deliver_letters();
+
+    Parts parts_;
+    Machine machine_;
+    Patience patience_;
+    TaskGroup runners_;
+    std::map<std::string, std::unique_ptr<Runner>> by_gwid_;
+    znode::Event outbox_filled_;
+    std::map<std::string, Clock::time_point> last_report_;
+    std::size_t letters_waiting_ = 0;
+    std::int64_t last_sequence_ = 0;
+    std::vector<std::shared_ptr<znode::Event>> event_waiters_;
+    bool maintenance_ = false;
+    std::string maintenance_reason_;
+    bool stopping_ = false;
+};
+
+}  // namespace znode::engine

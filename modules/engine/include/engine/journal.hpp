@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/lifecycle.hpp"
+#include "engine/plan.hpp"
+#include "store/database.hpp"
+
+namespace znode::engine {
+
+/// One workload as the journal holds it.
+struct Entry {
+    Order order;
+    State state = State::waiting;
+    std::int64_t since = 0;     ///< Unix nanoseconds of the last transition.
+    std::string message;        ///< Why it is in this state, for people.
+    bool was_ok = false;        ///< A result "ok" was put into the outbox once.
+    std::string result;         ///< data_json of that result.
+    std::int64_t restarts = 0;  ///< Starts after the first.
+    std::string last_exit;      ///< How the program ended last.
+    std::int64_t accepted = 0;  ///< Unix nanoseconds.
+};
+
+/// One line of the event stream.
+struct JournalEvent {
+    std::int64_t sequence = 0;
+    std::int64_t time = 0;  ///< Unix nanoseconds.
+    std::string gwid;
+    std::string type;
+    std::string from;
+    std::string to;
+    std::string message;
+};
+
+/// A word for the explorer that it has not taken yet.
+struct Letter {
+    std::int64_t id = 0;
+    std::string gwid;
+    enum class Kind { result, removed } kind = Kind::result;
+    int state = 0;         ///< 0 error, 1 ok.
+    std::string category;  ///< The workload's type.
+    std::string message;
+    std::string data;        ///< data_json.
+    std::int64_t epoch = 0;  ///< Unix seconds of the event, not of the sending.
+};
+
+/// The durable memory of the engine: workloads, events, the outbox, cursors, chosen values.
+///
+/// Written before anything is done, so that a restart knows what was meant. Not thread-safe: used
+/// from one lane only. A transaction per call, fsync included.
+class Journal {
+public:
+    /// Opens or makes the database. A damaged one is moved aside (`<path>.damaged-<time>`) and a
+    /// new one begun: the explorer and the marks on the resources tell the rest.
+    [[nodiscard]] static Result<Journal> open(const std::filesystem::path& path);
+
+    /// What a damaged database was moved to, for the status; empty if all was well.
+    const std::string& moved_aside() const noexcept { return moved_aside_; }
+
+    [[nodiscard]] Result<std::vector<Entry>> load();
+
+    /// A new workload in state `waiting`.
+    [[nodiscard]] Result<JournalEvent> accept(const Entry& entry);
+
+    /// Writes the entry with its new state, the event, and letters for the explorer, in one
+    /// transaction. A new result of a workload replaces older unsent ones.
+    [[nodiscard]] Result<JournalEvent> record(
+        const Entry& entry, State from, const std::vector<Letter>& letters);
+
+    /// Letters in the order of their birth.
+    [[nodiscard]] Result<std::vector<Letter>> unsent(int limit);
+    [[nodiscard]] Result<> sent(std::int64_t letter);
+    /// Puts a letter into the outbox without a transition.
+    [[nodiscard]] Result<> write(const Letter& letter);
+
+    [[nodiscard]] Result<std::vector<JournalEvent>> events_after(std::int64_t sequence, int limit);
+    /// The number of the newest event, 0 without any.
+    [[nodiscard]] Result<std::int64_t> last_sequence();
+    [[nodiscard]] Result<std::vector<JournalEvent>> history_of(const std::string& gwid);
+
+    /// Small durable facts: cursors, chosen numbers.
+    [[nodiscard]] Result<std::optional<std::string>> fact(const std::string& key);
+    [[nodiscard]] Result<> set_fact(const std::string& key, const std::string& value);
+
+    /// The first id of the tenant's user range; given once and kept, since ids on disk depend on
+    /// it. Ranges begin at `first` and are 65536 long.
+    [[nodiscard]] Result<std::uint32_t> uid_range(std::int64_t owner, std::uint32_t first);
+
+    /// Drops workloads that are gone for longer than this, and old events beyond 100,000.
+    [[nodiscard]] Result<> prune(std::int64_t gone_before);
+
+private:
+    explicit Journal(store::Database database) : database_{std::move(database)} {}
+    Result<JournalEvent> add_event(const Entry& entry, const std::string& from);
+    Result<> add_letter(const Letter& letter);
+
+    store::Database database_;
+    std::string moved_aside_;
+};
+
+/// CLOCK_REALTIME, nanoseconds.
+std::int64_t now_ns();
+
+}  // namespace znode::engine

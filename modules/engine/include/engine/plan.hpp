@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/task.hpp"
+
+namespace znode::engine {
+
+/// What a reservation asks for, in the node's own terms. A value; kept in the journal.
+struct Order {
+    std::string gwid;        ///< "<id>-<workload id>", the name of everything it becomes.
+    std::string type;        ///< "volume", "container", … as in the status.
+    std::int64_t owner = 0;  ///< The customer's id.
+    std::int64_t pool = 0;   ///< The capacity pool that pays.
+    std::string document;    ///< The workload as the explorer sent it, JSON.
+    bool verified = false;   ///< The customer's signature was checked and is right.
+};
+
+/// What an order takes away from the others. Bytes and whole CPUs.
+struct Amounts {
+    std::uint64_t cpus = 0;
+    std::uint64_t memory = 0;
+    std::uint64_t ssd = 0;
+    std::uint64_t hdd = 0;
+};
+
+/// Something another workload provides: "network:<id>" or "volume:<gwid>".
+struct Need {
+    std::string key;
+    std::string text;   ///< For people: "network gaia", "volume 12-1".
+    bool owned = true;  ///< Must belong to the same customer.
+};
+
+/// One thing that is done to the world. Both directions may be repeated; `revert` is safe when
+/// `apply` never ran, and succeeds when there is nothing to undo.
+class Step {
+public:
+    virtual ~Step() = default;
+    virtual std::string name() const = 0;
+    virtual Task<Result<>> apply() = 0;
+    virtual Task<Result<>> revert() = 0;
+};
+
+/// How the program of a workload ended.
+struct Ending {
+    bool good = false;  ///< Exit code 0.
+    std::string text;   ///< "exit code 7", "signal 9 (Killed), out of memory".
+};
+
+/// Everything that has to be done for one order, first step first.
+class Plan {
+public:
+    std::vector<Need> needs;
+    std::vector<std::string> provides;  ///< Keys that others may need.
+    Amounts amounts;
+
+    void add(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
+
+    /// Applies every step in order. On failure the plan stays half done: whoever called decides
+    /// whether to try again (transient) or to retire.
+    Task<Result<>> deploy(std::function<void(const std::string&)> progress);
+
+    /// Reverts every step, last first; goes on after a failure and reports the first one.
+    Task<Result<>> retire();
+
+    /// The type's part of the result document, JSON; "null" where there is none. After `deploy`.
+    std::function<std::string()> data = [] { return std::string{"null"}; };
+    /// Addresses for the status. After `deploy`.
+    std::function<std::vector<std::string>()> addresses = [] { return std::vector<std::string>{}; };
+    /// The process to show, 0 without one. After `deploy`.
+    std::function<std::int64_t()> pid = [] { return std::int64_t{0}; };
+    /// Ends when the program of a deployed workload ends; empty: nothing can end.
+    std::function<Task<Result<Ending>>()> watch;
+    /// Asked once after a restart of the agent, before `deploy`: how the program ended while nobody
+    /// looked. Empty when it runs, or when a reboot ended it.
+    std::function<Task<std::optional<Ending>>()> missed_ending;
+
+private:
+    std::vector<std::unique_ptr<Step>> steps_;
+};
+
+/// Whether trying again could help.
+bool is_transient(Errc code) noexcept;
+
+/// Turns orders of the types it knows into plans.
+class Planner {
+public:
+    virtual ~Planner() = default;
+    /// Reads the document. Errc::invalid or ::denied: the order is refused, with the reason for the
+    /// customer in the message; Errc::unsupported: a type that this node does not run.
+    virtual Result<std::unique_ptr<Plan>> plan(const Order& order) = 0;
+};
+
+}  // namespace znode::engine

@@ -1,0 +1,321 @@
+#include "engine/journal.hpp"
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/failpoint.hpp"
+
+namespace znode::engine {
+namespace {
+
+using store::Row;
+
+const std::vector<std::string> schema{
+    R"sql(
+CREATE TABLE workloads (
+  gwid TEXT PRIMARY KEY, type TEXT NOT NULL, owner INTEGER NOT NULL, pool INTEGER NOT NULL,
+  document TEXT NOT NULL, verified INTEGER NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL,
+  message TEXT NOT NULL, was_ok INTEGER NOT NULL, result TEXT NOT NULL, restarts INTEGER NOT NULL,
+  last_exit TEXT NOT NULL, accepted INTEGER NOT NULL);
+CREATE TABLE events (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, gwid TEXT NOT NULL,
+  type TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, message TEXT NOT NULL);
+CREATE INDEX events_of ON events (gwid);
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, gwid TEXT NOT NULL, kind INTEGER NOT NULL,
+  state INTEGER NOT NULL, category TEXT NOT NULL, message TEXT NOT NULL, data TEXT NOT NULL,
+  epoch INTEGER NOT NULL);
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE tenants (owner INTEGER PRIMARY KEY, first_uid INTEGER NOT NULL UNIQUE);
+)sql",
+};
+
+constexpr std::uint32_t range_length = 65536;
+
+Entry entry_of(const Row& row)
+{
+    Entry entry;
+    entry.order.gwid = row.text(0);
+    entry.order.type = row.text(1);
+    entry.order.owner = row.integer(2);
+    entry.order.pool = row.integer(3);
+    entry.order.document = row.text(4);
+    entry.order.verified = row.integer(5) != 0;
+    entry.state = state_of(row.text(6)).value_or(State::waiting);
+    entry.since = row.integer(7);
+    entry.message = row.text(8);
+    entry.was_ok = row.integer(9) != 0;
+    entry.result = row.text(10);
+    entry.restarts = row.integer(11);
+    entry.last_exit = row.text(12);
+    entry.accepted = row.integer(13);
+    return entry;
+}
+
+JournalEvent event_of(const Row& row)
+{
+    return {
+        row.integer(0),
+        row.integer(1),
+        row.text(2),
+        row.text(3),
+        row.text(4),
+        row.text(5),
+        row.text(6)};
+}
+
+}  // namespace
+
+std::int64_t now_ns()
+{
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+Result<Journal> Journal::open(const std::filesystem::path& path)
+{
+    auto database = store::Database::open(path);
+    std::string aside;
+    if (!database && database.error().code == Errc::corrupt) {
+        aside = path.string() + ".damaged-" + std::to_string(now_ns() / 1'000'000'000);
+        std::error_code failed;
+        std::filesystem::rename(path, aside, failed);
+        if (failed)
+            return fail(
+                Errc::unavailable, "move damaged " + path.string() + " aside: " + failed.message());
+        for (const auto* suffix : {"-wal", "-shm"})
+            std::filesystem::remove(path.string() + suffix, failed);
+        database = store::Database::open(path);
+    }
+    if (!database) return tl::unexpected(std::move(database).error());
+    Journal journal{*std::move(database)};
+    TRY_DO(journal.database_.migrate(schema));
+    journal.moved_aside_ = std::move(aside);
+    return journal;
+}
+
+Result<std::vector<Entry>> Journal::load()
+{
+    std::vector<Entry> entries;
+    TRY_DO(database_.query(
+        "SELECT gwid, type, owner, pool, document, verified, state, since, message, was_ok, result,"
+        " restarts, last_exit, accepted FROM workloads ORDER BY accepted",
+        {},
+        [&](const Row& row) {
+            entries.push_back(entry_of(row));
+            return true;
+        }));
+    return entries;
+}
+
+Result<JournalEvent> Journal::add_event(const Entry& entry, const std::string& from)
+{
+    const JournalEvent event{
+        0,
+        entry.since,
+        entry.order.gwid,
+        entry.order.type,
+        from,
+        std::string{to_string(entry.state)},
+        entry.message};
+    TRY_DO(database_.run(
+        "INSERT INTO events (time, gwid, type, before, after, message) VALUES (?, ?, ?, ?, ?, ?)",
+        {event.time, event.gwid, event.type, event.from, event.to, event.message}));
+    auto numbered = event;
+    numbered.sequence = database_.last_insert_id();
+    return numbered;
+}
+
+Result<> Journal::add_letter(const Letter& letter)
+{
+    // Only the newest result of a workload is of interest to the explorer.
+    if (letter.kind == Letter::Kind::result)
+        TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ? AND kind = 0", {letter.gwid}));
+    else
+        TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ? AND kind = 1", {letter.gwid}));
+    TRY_DO(database_.run(
+        "INSERT INTO outbox (gwid, kind, state, category, message, data, epoch)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        {letter.gwid,
+         std::int64_t{letter.kind == Letter::Kind::result ? 0 : 1},
+         std::int64_t{letter.state},
+         letter.category,
+         letter.message,
+         letter.data,
+         letter.epoch}));
+    return {};
+}
+
+Result<JournalEvent> Journal::accept(const Entry& entry)
+{
+    FP("engine.journal.accept");
+    JournalEvent event;
+    TRY_DO(database_.transaction([&]() -> Result<> {
+        TRY_DO(database_.run(
+            "INSERT INTO workloads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            {entry.order.gwid,
+             entry.order.type,
+             entry.order.owner,
+             entry.order.pool,
+             entry.order.document,
+             std::int64_t{entry.order.verified},
+             std::string{to_string(entry.state)},
+             entry.since,
+             entry.message,
+             std::int64_t{entry.was_ok},
+             entry.result,
+             entry.restarts,
+             entry.last_exit,
+             entry.accepted}));
+        TRY(event, add_event(entry, ""));
+        return {};
+    }));
+    return event;
+}
+
+Result<JournalEvent> Journal::record(
+    const Entry& entry, State from, const std::vector<Letter>& letters)
+{
+    FP("engine.journal.record");
+    JournalEvent event;
+    TRY_DO(database_.transaction([&]() -> Result<> {
+        TRY_DO(database_.run(
+            "UPDATE workloads SET state = ?, since = ?, message = ?, was_ok = ?, result = ?,"
+            " restarts = ?, last_exit = ? WHERE gwid = ?",
+            {std::string{to_string(entry.state)},
+             entry.since,
+             entry.message,
+             std::int64_t{entry.was_ok},
+             entry.result,
+             entry.restarts,
+             entry.last_exit,
+             entry.order.gwid}));
+        // Nothing may follow on a removal: an explorer takes a late result for a revival.
+        if (letters.size() == 1 && letters.front().kind == Letter::Kind::removed)
+            TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ?", {entry.order.gwid}));
+        for (const auto& letter : letters) TRY_DO(add_letter(letter));
+        TRY(event, add_event(entry, std::string{to_string(from)}));
+        return {};
+    }));
+    FP("engine.journal.recorded");
+    return event;
+}
+
+Result<std::vector<Letter>> Journal::unsent(int limit)
+{
+    std::vector<Letter> letters;
+    TRY_DO(database_.query(
+        "SELECT id, gwid, kind, state, category, message, data, epoch FROM outbox ORDER BY id "
+        "LIMIT ?",
+        {std::int64_t{limit}},
+        [&](const Row& row) {
+            Letter letter;
+            letter.id = row.integer(0);
+            letter.gwid = row.text(1);
+            letter.kind = row.integer(2) == 0 ? Letter::Kind::result : Letter::Kind::removed;
+            letter.state = static_cast<int>(row.integer(3));
+            letter.category = row.text(4);
+            letter.message = row.text(5);
+            letter.data = row.text(6);
+            letter.epoch = row.integer(7);
+            letters.push_back(std::move(letter));
+            return true;
+        }));
+    return letters;
+}
+
+Result<> Journal::sent(std::int64_t letter)
+{
+    FP("engine.outbox.sent");
+    TRY_DO(database_.run("DELETE FROM outbox WHERE id = ?", {letter}));
+    return {};
+}
+
+Result<> Journal::write(const Letter& letter)
+{
+    return database_.transaction([&] { return add_letter(letter); });
+}
+
+Result<std::vector<JournalEvent>> Journal::events_after(std::int64_t sequence, int limit)
+{
+    std::vector<JournalEvent> events;
+    TRY_DO(database_.query(
+        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE sequence > ?"
+        " ORDER BY sequence LIMIT ?",
+        {sequence, std::int64_t{limit}},
+        [&](const Row& row) {
+            events.push_back(event_of(row));
+            return true;
+        }));
+    return events;
+}
+
+Result<std::int64_t> Journal::last_sequence()
+{
+    TRY(const auto highest, database_.integer("SELECT max(sequence) FROM events"));
+    return highest.value_or(0);
+}
+
+Result<std::vector<JournalEvent>> Journal::history_of(const std::string& gwid)
+{
+    std::vector<JournalEvent> events;
+    TRY_DO(database_.query(
+        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE gwid = ?"
+        " ORDER BY sequence",
+        {gwid},
+        [&](const Row& row) {
+            events.push_back(event_of(row));
+            return true;
+        }));
+    return events;
+}
+
+Result<std::optional<std::string>> Journal::fact(const std::string& key)
+{
+    return database_.text("SELECT value FROM facts WHERE key = ?", {key});
+}
+
+Result<> Journal::set_fact(const std::string& key, const std::string& value)
+{
+    TRY_DO(database_.run(
+        "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        {key, value}));
+    return {};
+}
+
+Result<std::uint32_t> Journal::uid_range(std::int64_t owner, std::uint32_t first)
+{
+    std::uint32_t range = 0;
+    TRY_DO(database_.transaction([&]() -> Result<> {
+        TRY(const auto known,
+            database_.integer("SELECT first_uid FROM tenants WHERE owner = ?", {owner}));
+        if (known) {
+            range = static_cast<std::uint32_t>(*known);
+            return {};
+        }
+        TRY(const auto highest, database_.integer("SELECT max(first_uid) FROM tenants"));
+        const auto next = highest ? *highest + range_length : std::int64_t{first};
+        if (next > 0xFFFF'FFFFLL - 2 * static_cast<std::int64_t>(range_length))
+            return fail(Errc::exhausted, "no user range is left for another customer");
+        TRY_DO(database_.run("INSERT INTO tenants VALUES (?, ?)", {owner, next}));
+        range = static_cast<std::uint32_t>(next);
+        return {};
+    }));
+    return range;
+}
+
+Result<> Journal::prune(std::int64_t gone_before)
+{
+    return database_.transaction([&]() -> Result<> {
+        TRY_DO(database_.run(
+            "DELETE FROM workloads WHERE state = 'gone' AND since < ?"
+            " AND gwid NOT IN (SELECT gwid FROM outbox)",
+            {gone_before}));
+        TRY_DO(database_.run(
+            "DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - 100000"));
+        return {};
+    });
+}
+
+}  // namespace znode::engine

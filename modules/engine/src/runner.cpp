@@ -1,0 +1,407 @@
+#include "runner.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/text.hpp"
+
+namespace znode::engine {
+namespace {
+
+std::string join(const std::vector<std::string>& texts)
+{
+    std::string all;
+    for (const auto& text : texts) all += (all.empty() ? "" : ", ") + text;
+    return all;
+}
+
+/// What a refused customer reads; long texts of tools are cut.
+std::string for_customer(const std::string& message) { return printable(message, 900); }
+
+}  // namespace
+
+Runner::Runner(Engine& engine, Entry entry)
+    : engine_{engine},
+      entry_{std::move(entry)},
+      wake_{engine.parts_.loop},
+      recovering_{entry_.state == State::running}
+{
+}
+
+bool Runner::provides(const std::string& key) const
+{
+    return plan_ && std::ranges::find(plan_->provides, key) != plan_->provides.end();
+}
+
+WorkloadView Runner::view() const
+{
+    WorkloadView view;
+    view.entry = entry_;
+    view.waits_for = waits_for_;
+    view.amounts = amounts();
+    const bool up = entry_.state == State::running;
+    if (plan_ && up) {
+        view.addresses = plan_->addresses();
+        view.pid = plan_->pid();
+    }
+    return view;
+}
+
+void Runner::say(std::string message)
+{
+    if (entry_.message == message) return;
+    entry_.message = std::move(message);
+    engine_.parts_.log->debug(
+        "workload {} {}: {}", entry_.order.gwid, to_string(entry_.state), entry_.message);
+}
+
+Task<> Runner::run()
+{
+    if (!plan_ && refusal_.empty()) {
+        auto planned = engine_.parts_.planner.plan(entry_.order);
+        if (planned)
+            plan_ = *std::move(planned);
+        else
+            refusal_ = planned.error().message;
+    }
+    while (entry_.state != State::gone) {
+        Event event = Event::failed;
+        switch (entry_.state) {
+            case State::waiting:
+                event = co_await wait_for_needs();
+                break;
+            case State::deploying:
+                event = co_await deploy();
+                break;
+            case State::running:
+                event = co_await (recovering_ ? recover() : watch());
+                break;
+            case State::backing_off:
+                event = co_await back_off();
+                break;
+            case State::finished:
+                event = co_await rest();
+                break;
+            case State::failed:
+                event = co_await undo(Event::undone);
+                break;
+            case State::retiring:
+                event = co_await undo(Event::undone);
+                break;
+            case State::gone:
+                break;
+        }
+        const auto move = next(entry_.state, event);
+        if (!move) throw std::logic_error{"the lifecycle has no answer"};
+        co_await move_on(*move);
+        if (move->effect == Effect::report_failure || move->effect == Effect::report_gone) {
+            event = co_await until_reported();
+            co_await move_on(*next(entry_.state, event));
+        }
+    }
+}
+
+/// Written down before it is done: doing a thing twice is harmless, forgetting it is not.
+Task<> Runner::move_on(Transition move)
+{
+    const State from = entry_.state;
+    entry_.state = move.to;
+    entry_.since = now_ns();
+    if (move.effect == Effect::report_ready) {
+        entry_.message.clear();
+        entry_.was_ok = true;
+        entry_.result = plan_->data();
+    }
+    if (move.to == State::gone) entry_.message.clear();
+    const auto letters = letters_for(move.effect);
+    if (!letters.empty()) reported_ = false;
+
+    Duration pause = std::chrono::milliseconds{200};
+    for (;;) {
+        const auto written = co_await engine_.parts_.store.run(
+            [&] { return engine_.parts_.journal.record(entry_, from, letters); });
+        if (written) {
+            engine_.published(*written);
+            break;
+        }
+        // A full disk: nothing goes on before it is written, but everything that runs runs.
+        engine_.parts_.log->error(
+            "journal refuses workload={} error=\"{}\"", entry_.order.gwid, written.error().message);
+        co_await sleep_for(pause);
+        pause = std::min<Duration>(pause * 2, std::chrono::seconds{5});
+    }
+    if (from != entry_.state)
+        engine_.parts_.log->info(
+            "workload {} type={} state={} was={} message=\"{}\"",
+            entry_.order.gwid,
+            entry_.order.type,
+            to_string(entry_.state),
+            to_string(from),
+            entry_.message);
+    if (!letters.empty()) {
+        engine_.letters_waiting_ += letters.size();
+        engine_.outbox_filled_.notify();
+    }
+    if (from != entry_.state) {
+        engine_.needs_changed();
+        if (entry_.state == State::running || entry_.state == State::gone) engine_.on_change();
+    }
+}
+
+std::vector<Letter> Runner::letters_for(Effect effect) const
+{
+    Letter result;
+    result.gwid = entry_.order.gwid;
+    result.category = entry_.order.type;
+    result.epoch = entry_.since / 1'000'000'000;
+    result.data = entry_.result.empty() ? "null" : entry_.result;
+    result.message = for_customer(entry_.message);
+    Letter removed = result;
+    removed.kind = Letter::Kind::removed;
+    switch (effect) {
+        case Effect::report_ready:
+        case Effect::report_change:
+            result.state = 1;
+            return {result};
+        case Effect::report_failure:
+            // An explorer marks what failed for deletion and queues nothing: the removal is ours.
+            result.state = 0;
+            result.data = "null";
+            return {result, removed};
+        case Effect::report_gone:
+            return {removed};
+        default:
+            return {};
+    }
+}
+
+Task<> Runner::removal()
+{
+    while (!removal_) co_await wake_.wait();
+}
+
+Task<> Runner::wish()
+{
+    while (!removal_ && !restart_) co_await wake_.wait();
+}
+
+Task<Event> Runner::wait_for_needs()
+{
+    const auto begun = Clock::now();
+    const auto age =
+        std::chrono::nanoseconds{std::max<std::int64_t>(now_ns() - entry_.accepted, 0)};
+    const auto deadline = begun + engine_.patience_.deadline -
+                          std::min<Duration>(age, engine_.patience_.deadline / 2);
+    for (;;) {
+        if (removal_) co_return Event::removed;
+        if (!refusal_.empty()) {
+            say(refusal_);
+            co_return Event::failed;
+        }
+        waits_for_.clear();
+        bool unknown = false;
+        for (const auto& need : plan_->needs) {
+            const auto* provider = engine_.provider_of(need.key);
+            if (provider != nullptr && need.owned &&
+                provider->entry().order.owner != entry_.order.owner) {
+                say("cannot use " + need.text + ", which belongs to another customer");
+                co_return Event::failed;
+            }
+            if (provider != nullptr && provider->up()) continue;
+            if (provider == nullptr) unknown = true;
+            waits_for_.push_back(need.text);
+        }
+        if (waits_for_.empty()) co_return Event::ready;
+
+        const auto now = Clock::now();
+        if (unknown && now - begun >= engine_.patience_.unknown_need) {
+            say(join(waits_for_) + " is not on this node; deploy it here first");
+            co_return Event::failed;
+        }
+        if (now >= deadline) {
+            say("waited too long for " + join(waits_for_));
+            co_return Event::failed;
+        }
+        say("waits for " + join(waits_for_));
+        const auto patience = unknown ? begun + engine_.patience_.unknown_need : deadline;
+        (void)co_await wake_.wait_for(std::min(patience, deadline) - now);
+    }
+}
+
+Task<Event> Runner::deploy()
+{
+    waits_for_.clear();
+    if (!plan_) {
+        say(refusal_);
+        co_return entry_.was_ok ? Event::crashed : Event::failed;
+    }
+    const auto deadline = Clock::now() + engine_.patience_.deadline;
+    Duration pause = engine_.patience_.first_retry;
+    restart_ = false;
+    for (;;) {
+        auto outcome = co_await run_until(
+            removal(), plan_->deploy([this](const std::string& step) { say(step); }));
+        if (!outcome || removal_) co_return Event::removed;
+        if (*outcome) {
+            started_ = Clock::now();
+            co_return Event::deployed;
+        }
+        const auto& error = outcome->error();
+        if (entry_.was_ok) {
+            // What a customer has had once is never taken away because it cannot be had just now.
+            say(for_customer(error.message));
+            ++crashes_;
+            co_return Event::crashed;
+        }
+        if (!is_transient(error.code)) {
+            say(for_customer(error.message));
+            co_return Event::failed;
+        }
+        if (Clock::now() + pause >= deadline) {
+            say("gave up: " + for_customer(error.message));
+            co_return Event::failed;
+        }
+        say("trying again: " + for_customer(error.message));
+        engine_.parts_.log->warn(
+            "workload {} tries again error=\"{}\"", entry_.order.gwid, entry_.message);
+        (void)co_await run_until(removal(), [](Duration time) -> Task<bool> {
+            co_await sleep_for(time);
+            co_return true;
+        }(pause));
+        if (removal_) co_return Event::removed;
+        pause = std::min(pause * 2, engine_.patience_.longest_retry);
+    }
+}
+
+/// After a restart of the agent: what the journal calls running is found, adopted or repaired.
+Task<Event> Runner::recover()
+{
+    const auto done = [this] {
+        recovering_ = false;
+        engine_.needs_changed();
+    };
+    if (!plan_) {
+        done();
+        co_return co_await rest();
+    }
+    if (plan_->missed_ending) {
+        if (const auto ended = co_await plan_->missed_ending()) {
+            entry_.last_exit = ended->text;
+            say(ended->text);
+            if (!ended->good) ++crashes_;
+            done();
+            co_return ended->good ? Event::ended : Event::crashed;
+        }
+    }
+    // After a reboot nothing is there yet: networks and volumes come back first.
+    const auto not_up = [this](const Need& need) {
+        const auto* provider = engine_.provider_of(need.key);
+        return provider != nullptr && !provider->up();
+    };
+    while (!removal_ && std::ranges::any_of(plan_->needs, not_up)) co_await wake_.wait();
+
+    auto outcome = co_await run_until(removal(), plan_->deploy([this](const std::string& step) {
+        engine_.parts_.log->debug("workload {} recovers: {}", entry_.order.gwid, step);
+    }));
+    done();
+    if (!outcome || removal_) co_return Event::removed;
+    if (*outcome) {
+        started_ = Clock::now();
+        co_return co_await watch();
+    }
+    say(for_customer(outcome->error().message));
+    ++crashes_;
+    co_return Event::crashed;
+}
+
+Task<Event> Runner::watch()
+{
+    if (!plan_->watch) co_return co_await rest();
+    for (;;) {
+        auto outcome = co_await run_until(wish(), plan_->watch());
+        if (removal_) co_return Event::removed;
+        if (restart_) co_return Event::retry;
+        if (!outcome) continue;
+        if (!*outcome) {
+            engine_.parts_.log->warn(
+                "workload {} cannot be watched error=\"{}\"",
+                entry_.order.gwid,
+                outcome->error().message);
+            co_await sleep_for(engine_.patience_.first_retry);
+            continue;
+        }
+        entry_.last_exit = (*outcome)->text;
+        if (Clock::now() - started_ >= engine_.patience_.calm) crashes_ = 0;
+        say((*outcome)->text);
+        if ((*outcome)->good) co_return Event::ended;
+        ++crashes_;
+        co_return Event::crashed;
+    }
+}
+
+Duration Runner::pause_after_crash() const
+{
+    Duration pause = engine_.patience_.first_back_off;
+    for (int i = 1; i < crashes_ && pause < engine_.patience_.longest_back_off; ++i) pause *= 2;
+    return std::min(pause, engine_.patience_.longest_back_off);
+}
+
+Task<Event> Runner::back_off()
+{
+    const auto pause = pause_after_crash();
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(pause).count();
+    engine_.parts_.log->warn(
+        "workload {} starts again in_ms={} after=\"{}\"", entry_.order.gwid, ms, entry_.message);
+    (void)co_await run_until(wish(), [](Duration time) -> Task<bool> {
+        co_await sleep_for(time);
+        co_return true;
+    }(pause));
+    if (removal_) co_return Event::removed;
+    ++entry_.restarts;
+    co_return Event::retry;
+}
+
+Task<Event> Runner::rest()
+{
+    co_await wish();
+    if (removal_) co_return Event::removed;
+    restart_ = false;
+    ++entry_.restarts;
+    co_return Event::retry;
+}
+
+Task<Event> Runner::undo(Event afterwards)
+{
+    Duration pause = engine_.patience_.first_retry;
+    const auto reason = entry_.message;
+    while (plan_) {
+        auto undone = co_await plan_->retire();
+        if (undone) break;
+        engine_.parts_.log->warn(
+            "workload {} is not undone yet error=\"{}\"",
+            entry_.order.gwid,
+            undone.error().message);
+        if (entry_.state == State::retiring) say(for_customer(undone.error().message));
+        co_await sleep_for(pause);
+        pause = std::min(pause * 2, engine_.patience_.longest_retry);
+    }
+    entry_.message = reason;
+    co_return afterwards;
+}
+
+Task<Event> Runner::until_reported()
+{
+    while (!reported_) co_await wake_.wait();
+    co_return Event::reported;
+}
+
+Task<Result<>> Runner::repeat_result()
+{
+    if (!entry_.was_ok || entry_.state == State::retiring) co_return Result<>{};
+    const auto letter = letters_for(Effect::report_change).front();
+    CO_TRY_DO(
+        co_await engine_.parts_.store.run([&] { return engine_.parts_.journal.write(letter); }));
+    ++engine_.letters_waiting_;
+    engine_.outbox_filled_.notify();
+    co_return Result<>{};
+}
+
+}  // namespace znode::engine

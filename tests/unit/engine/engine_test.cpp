@@ -1,0 +1,333 @@
+#include "engine/engine.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "temp_folder.hpp"
+
+namespace znode::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+/// The world that the fake steps change.
+struct World {
+    std::vector<std::string> diary;
+    std::map<std::string, int> failures;  ///< How often a step still fails.
+    Errc kind = Errc::unavailable;
+    std::map<std::string, std::vector<Ending>> endings;  ///< How programs end, in order.
+};
+
+class FakeStep : public Step {
+public:
+    FakeStep(World& world, std::string name) : world_{world}, name_{std::move(name)} {}
+    std::string name() const override { return name_; }
+    Task<Result<>> apply() override
+    {
+        world_.diary.push_back("apply " + name_);
+        co_await sleep_for(1ms);
+        if (world_.failures[name_] != 0) {
+            --world_.failures[name_];
+            co_return fail(world_.kind, name_ + " is broken");
+        }
+        co_return Result<>{};
+    }
+    Task<Result<>> revert() override
+    {
+        world_.diary.push_back("revert " + name_);
+        co_return Result<>{};
+    }
+
+private:
+    World& world_;
+    std::string name_;
+};
+
+/// Documents are words: "needs:KEY", "provides:KEY", "program", "bad".
+class FakePlanner : public Planner {
+public:
+    explicit FakePlanner(World& world) : world_{world} {}
+    Result<std::unique_ptr<Plan>> plan(const Order& order) override
+    {
+        auto plan = std::make_unique<Plan>();
+        plan->add(std::make_unique<FakeStep>(world_, order.gwid));
+        plan->data = [gwid = order.gwid] { return "{\"id\":\"" + gwid + "\"}"; };
+        std::istringstream words{order.document};
+        for (std::string word; words >> word;) {
+            if (word == "bad") return fail(Errc::invalid, "size is missing");
+            if (word.starts_with("needs:")) plan->needs.push_back({word.substr(6), word.substr(6)});
+            if (word.starts_with("provides:")) plan->provides.push_back(word.substr(9));
+            if (word == "large") plan->amounts.memory = 1ULL << 40U;
+            if (word == "program") plan->watch = [this, gwid = order.gwid] { return watch(gwid); };
+        }
+        return plan;
+    }
+
+private:
+    Task<Result<Ending>> watch(std::string gwid)
+    {
+        auto& endings = world_.endings[gwid];
+        if (endings.empty()) co_await sleep_for(1h);
+        co_await sleep_for(1ms);
+        auto ending = endings.front();
+        endings.erase(endings.begin());
+        co_return ending;
+    }
+    World& world_;
+};
+
+class EngineTest : public testing::Test {
+protected:
+    EngineTest()
+    {
+        patience.deadline = 200ms;
+        patience.unknown_need = 50ms;
+        patience.first_retry = 1ms;
+        patience.first_back_off = 1ms;
+        patience.longest_back_off = 4ms;
+        patience.report_gap = 1ms;
+        begin();
+    }
+
+    ~EngineTest() override { end(); }
+
+    void begin()
+    {
+        auto opened = Journal::open(folder.path() / "state.db");
+        EXPECT_TRUE(opened);
+        journal.emplace(*std::move(opened));
+        engine.emplace(
+            Engine::Parts{
+                loop,
+                planner,
+                *journal,
+                store,
+                [this](const Letter& letter) { return deliver(letter); },
+                silent_log()},
+            Machine{.cpus = 4, .memory = 8ULL << 30U},
+            patience);
+        EXPECT_TRUE(run(loop, engine->start()));
+    }
+    void end()
+    {
+        if (!engine) return;
+        run(loop, engine->stop());
+        engine.reset();
+        journal.reset();
+    }
+
+    Task<Result<>> deliver(const Letter letter)
+    {
+        co_await sleep_for(1ms);
+        if (explorer_away) co_return fail(Errc::unavailable, "away");
+        letters.push_back(
+            letter.gwid +
+            (letter.kind == Letter::Kind::removed ? " removed"
+             : letter.state == 1                  ? " ok"
+                                                  : " error") +
+            (letter.message.empty() ? "" : ": " + letter.message));
+        co_return Result<>{};
+    }
+
+    void take(std::string gwid, std::string document, std::int64_t owner = 7, bool remove = false)
+    {
+        Engine::Incoming incoming;
+        incoming.order = {
+            .gwid = std::move(gwid),
+            .type = "volume",
+            .owner = owner,
+            .document = std::move(document)};
+        incoming.remove = remove;
+        ASSERT_TRUE(run(loop, engine->take(std::move(incoming))));
+    }
+
+    /// Lets the engine work until the fact holds.
+    void until(const std::function<bool()>& fact)
+    {
+        const auto late = Clock::now() + 10s;
+        run(loop, [](const std::function<bool()>* f, Clock::time_point end) -> Task<> {
+            while (!(*f)() && Clock::now() < end) co_await sleep_for(1ms);
+        }(&fact, late));
+        EXPECT_TRUE(fact()) << testing::PrintToString(letters)
+                            << testing::PrintToString(world.diary);
+    }
+    State state_of(const std::string& gwid) { return engine->workload(gwid)->entry.state; }
+
+    test::TempFolder folder;
+    asio::io_context loop{1};
+    Blocking store{1};
+    World world;
+    FakePlanner planner{world};
+    Patience patience;
+    std::optional<Journal> journal;
+    std::optional<Engine> engine;
+    std::vector<std::string> letters;
+    bool explorer_away = false;
+};
+
+TEST_F(EngineTest, DeploysReportsAndTakesDown)
+{
+    take("1-1", "");
+    until([&] { return letters.size() == 1; });
+    EXPECT_EQ(state_of("1-1"), State::running);
+
+    take("1-1", "", 7, true);
+    until([&] { return state_of("1-1") == State::gone; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok", "1-1 removed"));
+    EXPECT_THAT(world.diary, ElementsAre("apply 1-1", "revert 1-1"));
+}
+
+TEST_F(EngineTest, TriesAgainAfterATransientFailure)
+{
+    world.failures["1-1"] = 3;
+    take("1-1", "");
+    until([&] { return letters.size() == 1; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok"));
+    EXPECT_EQ(world.diary.size(), 4U);
+}
+
+TEST_F(EngineTest, PermanentFailureIsUndoneReportedAndRemoved)
+{
+    world.failures["1-1"] = 100;
+    world.kind = Errc::exhausted;
+    take("1-1", "");
+    take("2-1", "");
+    until([&] { return letters.size() == 3; });
+    EXPECT_THAT(
+        letters,
+        testing::UnorderedElementsAre(
+            "1-1 error: 1-1 is broken", "1-1 removed: 1-1 is broken", "2-1 ok"));
+    until([&] { return state_of("1-1") == State::gone; });
+}
+
+TEST_F(EngineTest, UnreadableAndTooLargeOrdersAreRefusedWithTheReason)
+{
+    take("1-1", "bad");
+    take("2-1", "large");
+    until([&] { return letters.size() == 4; });
+    EXPECT_THAT(letters, testing::Contains("1-1 error: size is missing"));
+    EXPECT_THAT(letters, testing::Contains(HasSubstr("2-1 error: asked for 1 TiB of memory")));
+    EXPECT_THAT(world.diary, testing::Not(testing::Contains(HasSubstr("apply"))));
+}
+
+TEST_F(EngineTest, WaitsForWhatIsOnItsWay)
+{
+    world.failures["1-1"] = 5;
+    take("2-1", "needs:net");
+    take("1-1", "provides:net");
+    until([&] { return letters.size() == 2; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok", "2-1 ok"));
+}
+
+TEST_F(EngineTest, RefusesAnUnknownAndAForeignNeed)
+{
+    take("1-1", "provides:volume:1-1", 7);
+    until([&] { return letters.size() == 1; });
+    take("2-1", "needs:volume:1-1", 8);
+    take("3-1", "needs:volume:9-9", 7);
+    until([&] { return letters.size() == 5; });
+    EXPECT_THAT(
+        letters,
+        testing::Contains("2-1 error: cannot use volume:1-1, which belongs to another customer"));
+    EXPECT_THAT(
+        letters,
+        testing::Contains("3-1 error: volume:9-9 is not on this node; deploy it here first"));
+}
+
+TEST_F(EngineTest, CrashesBackOffAndNeverRemove)
+{
+    world.endings["1-1"] = {{false, "exit code 7"}, {false, "exit code 7"}, {true, "exit code 0"}};
+    take("1-1", "program");
+    until([&] { return state_of("1-1") == State::finished; });
+    const auto view = engine->workload("1-1");
+    EXPECT_EQ(view->entry.restarts, 2);
+    EXPECT_EQ(view->entry.last_exit, "exit code 0");
+    EXPECT_THAT(world.diary, testing::Not(testing::Contains("revert 1-1")));
+    until([&] { return !letters.empty() && letters.back() == "1-1 ok: exit code 0"; });
+
+    ASSERT_TRUE(engine->restart("1-1"));
+    until([&] { return state_of("1-1") == State::running; });
+}
+
+TEST_F(EngineTest, LettersWaitForTheExplorerAndKeepTheirOrder)
+{
+    explorer_away = true;
+    take("1-1", "");
+    until([&] { return state_of("1-1") == State::running; });
+    take("1-1", "", 7, true);
+    until([&] { return state_of("1-1") == State::retiring && world.diary.size() == 2; });
+    end();
+
+    explorer_away = false;
+    begin();
+    until([&] { return state_of("1-1") == State::gone; });
+    EXPECT_EQ(letters.back(), "1-1 removed");
+    EXPECT_THAT(letters, testing::Not(testing::Contains("1-1 ok")));
+}
+
+TEST_F(EngineTest, RestartAdoptsInOrderAndReportsNothing)
+{
+    take("1-1", "provides:net");
+    take("2-1", "needs:net");
+    until([&] { return letters.size() == 2; });
+    end();
+    letters.clear();
+    world.diary.clear();
+
+    world.failures["1-1"] = 2;
+    begin();
+    until([&] { return state_of("2-1") == State::running && world.diary.size() >= 4; });
+    EXPECT_EQ(world.diary.back(), "apply 2-1");
+}
+
+TEST_F(EngineTest, RepeatedOrdersAreHarmlessAndAForgottenResultIsSaidAgain)
+{
+    take("1-1", "");
+    until([&] { return letters.size() == 1; });
+    take("1-1", "");
+    until([&] { return letters.size() == 2; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok", "1-1 ok"));
+    EXPECT_EQ(world.diary.size(), 1U);
+
+    take("1-1", "", 7, true);
+    until([&] { return state_of("1-1") == State::gone; });
+    take("1-1", "");
+    until([&] { return letters.size() == 4; });
+    EXPECT_EQ(letters.back(), "1-1 removed");
+    EXPECT_EQ(state_of("1-1"), State::gone);
+}
+
+TEST_F(EngineTest, RemovalOfTheUnknownIsAnswered)
+{
+    take("5-1", "", 7, true);
+    until([&] { return letters.size() == 1; });
+    EXPECT_THAT(letters, ElementsAre("5-1 removed"));
+}
+
+TEST_F(EngineTest, RemovalInterruptsADeployment)
+{
+    world.failures["1-1"] = 1000;
+    take("1-1", "");
+    until([&] { return world.diary.size() > 2; });
+    take("1-1", "", 7, true);
+    until([&] { return state_of("1-1") == State::gone; });
+    EXPECT_EQ(world.diary.back(), "revert 1-1");
+    EXPECT_THAT(letters, ElementsAre(HasSubstr("1-1 removed")));
+}
+
+TEST_F(EngineTest, MaintenanceRefusesNewOrdersOnly)
+{
+    take("1-1", "");
+    until([&] { return letters.size() == 1; });
+    engine->set_maintenance(true, "new disk");
+    take("2-1", "");
+    take("1-1", "", 7, true);
+    until([&] { return letters.size() == 4; });
+    EXPECT_THAT(letters, testing::Contains("2-1 error: the node is in maintenance: new disk"));
+    EXPECT_EQ(state_of("1-1"), State::gone);
+}
+
+}  // namespace
+}  // namespace znode::engine

@@ -1,0 +1,103 @@
+#include "config.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace znode::agent {
+namespace {
+
+using testing::HasSubstr;
+
+std::optional<std::string> nothing(const std::string&) { return std::nullopt; }
+
+Result<Config> parse(std::string_view text)
+{
+    return parse_config(text, "z.toml", nothing, "quiet");
+}
+
+constexpr auto least = "[node]\nfarm_id = 1\n[explorer]\nurl = \"http://127.0.0.1:8080\"\n";
+
+TEST(ConfigTest, TakesTheLeastAndFillsInDefaults)
+{
+    const auto config = parse(least);
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->node.mode, "host");
+    EXPECT_EQ(config->socket_path(), "/run/znode/status.sock");
+    EXPECT_EQ(config->node.city, "Unknown");
+}
+
+TEST(ConfigTest, ReadsAWholeFile)
+{
+    const auto config = parse(R"(
+[node]
+farm_id = 7
+location = { continent = "Europe", country = "Austria", city = "Salzburg", latitude = 47.8, longitude = 13 }
+mru = "8GiB"
+[explorer]
+url = "https://explorer.example/api/v1"
+[storage]
+pools = [ { kind = "image", path = "/var/lib/znode/pool.img", size = "20GiB", class = "ssd" } ]
+undelete = "90m"
+)");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->node.longitude, 13.0);
+    EXPECT_EQ(config->node.mru, 8ULL << 30U);
+    ASSERT_EQ(config->storage.pools.size(), 1U);
+    EXPECT_EQ(config->storage.pools[0].size, 20ULL << 30U);
+    EXPECT_EQ(config->storage.undelete, std::chrono::minutes{90});
+}
+
+TEST(ConfigTest, ListsEveryMistakeWithItsLine)
+{
+    const auto config = parse(R"([node]
+farm_id = "one"
+mod = "host"
+[explorer]
+url = "ftp://x"
+[storage]
+pools = [ { kind = "image", path = "pool.img" } ]
+[extra]
+)");
+    ASSERT_FALSE(config);
+    const auto& text = config.error().message;
+    EXPECT_THAT(text, HasSubstr("z.toml:2: node.farm_id must be a whole number"));
+    EXPECT_THAT(text, HasSubstr("z.toml:3: node.mod is not known"));
+    EXPECT_THAT(text, HasSubstr("explorer.url must begin with http://"));
+    EXPECT_THAT(text, HasSubstr("z.toml:7: storage.pools: path is not known or has a wrong value"));
+    EXPECT_THAT(text, HasSubstr("z.toml:7: storage.pools: an image needs a size"));
+    EXPECT_THAT(text, HasSubstr("z.toml:8: [extra] is not a section"));
+}
+
+TEST(ConfigTest, EnvironmentWinsAndTheKernelCommandLineFillsIn)
+{
+    const auto environment = [](const std::string& name) -> std::optional<std::string> {
+        if (name == "ZNODE_EXPLORER_URL") return "http://other:1";
+        if (name == "ZNODE_NETWORK_ZDB_PORT_BASE") return "many";
+        return std::nullopt;
+    };
+    const auto wrong = parse_config("", "z.toml", environment, "root=/dev/sda farmer_id=12 quiet");
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(
+        wrong.error().message, "environment: ZNODE_NETWORK_ZDB_PORT_BASE must be a whole number");
+
+    const auto right = parse_config(
+        "",
+        "z.toml",
+        [](const std::string& name) -> std::optional<std::string> {
+            if (name == "ZNODE_EXPLORER_URL") return "http://other:1";
+            return std::nullopt;
+        },
+        "root=/dev/sda farmer_id=12 quiet");
+    ASSERT_TRUE(right) << right.error().message;
+    EXPECT_EQ(right->node.farm_id, 12);
+    EXPECT_EQ(right->explorer.url, "http://other:1");
+}
+
+TEST(ConfigTest, BrokenTomlNamesTheLine)
+{
+    EXPECT_THAT(parse("[node]\nfarm_id = = 1\n").error().message, HasSubstr("z.toml:2: "));
+    EXPECT_THAT(parse("").error().message, HasSubstr("node.farm_id is missing"));
+}
+
+}  // namespace
+}  // namespace znode::agent
