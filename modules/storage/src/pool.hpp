@@ -1,0 +1,71 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernel/fd.hpp"
+#include "storage/mark.hpp"
+#include "storage/placement.hpp"
+#include "storage/volumes.hpp"
+
+namespace znode::storage {
+
+/// A marked subvolume as found in a pool.
+struct Found {
+    std::string name;
+    Mark mark;
+    std::uint64_t used = 0;
+};
+
+/// All that one look at a pool tells.
+struct Survey {
+    Measured measured;
+    std::vector<Found> volumes;
+    std::vector<std::string> foreign;
+};
+
+/// One pool: a mounted btrfs (or a folder of one) and what lies in it. Every call may block and is
+/// made from a lane; calls that change different volumes may run at once.
+class Pool {
+public:
+    Pool(PoolConfig config, std::filesystem::path mount_point, std::string node_id);
+
+    /// Makes the image, mounts or adopts, turns quotas on where allowed.
+    [[nodiscard]] Result<> open();
+    /// Unmounts; the loop device goes with it.
+    [[nodiscard]] Result<> close();
+    bool is_open() const noexcept { return static_cast<bool>(folder_); }
+    /// Something the operator should know although the pool works.
+    const std::string& remark() const noexcept { return remark_; }
+
+    [[nodiscard]] Result<Survey> survey() const;
+    /// Makes it or, where it exists with this workload's mark, brings quota and mark up to date.
+    [[nodiscard]] Result<> ensure(const VolumeSpec& spec);
+    /// Unlinks it and notes the quota groups that must follow.
+    [[nodiscard]] Result<> remove(const std::string& name);
+    /// Removes quota groups of subvolumes that are really gone; says how many still wait.
+    [[nodiscard]] Result<std::size_t> sweep();
+
+    const PoolConfig& config() const noexcept { return config_; }
+    const std::filesystem::path& path() const noexcept { return mount_point_; }
+
+private:
+    [[nodiscard]] Result<> open_image();
+    [[nodiscard]] Result<> open_directory();
+    [[nodiscard]] Result<> make_image();
+    [[nodiscard]] Result<> create(const VolumeSpec& spec);
+    [[nodiscard]] Result<> arrange(int subvolume, const VolumeSpec& spec) const;
+    [[nodiscard]] Result<> destroy(const std::string& name);
+    [[nodiscard]] Mark mark_of(const VolumeSpec& spec) const;
+    [[nodiscard]] Result<> note_dying(const std::vector<std::uint64_t>& ids);
+
+    PoolConfig config_;
+    std::filesystem::path mount_point_;
+    std::string node_id_;
+    kernel::Fd folder_;     // Open only while the pool is usable.
+    bool mounted_ = false;  // By us, in this run or an earlier one.
+    std::string remark_;
+};
+
+}  // namespace znode::storage

@@ -1,0 +1,241 @@
+// How a pool comes to its mount: the image file, the loop device, the folder.
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/failpoint.hpp"
+#include "base/text.hpp"
+#include "kernel/btrfs.hpp"
+#include "kernel/child.hpp"
+#include "kernel/files.hpp"
+#include "kernel/loop.hpp"
+#include "kernel/mount.hpp"
+#include "pool.hpp"
+
+namespace znode::storage {
+
+namespace btrfs = kernel::btrfs;
+
+namespace {
+
+// Says in the superblock that the file system is a pool of ours.
+constexpr std::string_view label_prefix = "znode-";
+constexpr std::uint64_t smallest_image = std::uint64_t{256} << 20U;
+constexpr auto mkfs_patience = std::chrono::seconds{60};
+// Discards would give back what fallocate took; flags are those of the mount, not of the device.
+constexpr auto image_options = "nodiscard";
+constexpr unsigned long mount_flags = MS_NODEV | MS_NOSUID | MS_NOATIME;
+
+Result<> make_file_system(const std::filesystem::path& file, const std::string& pool)
+{
+    FP("storage.image.mkfs");
+    // The label field holds 255 bytes; --nodiscard for the same reason as in the mount options.
+    const auto label = (std::string{label_prefix} + pool).substr(0, 255);
+    TRY_DO(kernel::run_checked(
+        {"mkfs.btrfs", "--quiet", "--nodiscard", "--label", label, file.string()},
+        {},
+        mkfs_patience));
+    return {};
+}
+
+Result<> check_room(const std::filesystem::path& image, std::uint64_t bytes)
+{
+    const auto folder = image.parent_path();
+    struct statvfs host{};
+    const int err = error_of(::statvfs(folder.c_str(), &host));
+    if (err) return fail_errno(err, "ask for free space of " + folder.string());
+    const std::uint64_t available = host.f_bavail * host.f_frsize;
+    if (available >= bytes) return {};
+    return fail(
+        Errc::exhausted,
+        "image " + image.string() + " asks for " + format_size(bytes) + ", the disk below has " +
+            format_size(available) + " free: make room, or give the pool a smaller size");
+}
+
+/// The topmost mount exactly there, if any.
+Result<std::optional<kernel::MountInfo>> mounted_at(const std::filesystem::path& folder)
+{
+    TRY(const auto all, kernel::read_mounts());
+    std::optional<kernel::MountInfo> top;
+    for (const auto& mount : all)
+        if (mount.target == folder) top = mount;
+    return top;
+}
+
+/// Gives the empty file its size; in full unless `sparse`.
+Result<> allocate(int fd, const PoolConfig& config)
+{
+    const auto bytes = static_cast<off_t>(config.bytes);
+    if (config.sparse) {
+        const int err = error_of(::ftruncate(fd, bytes));
+        if (err) return fail_errno(err, "set size of image " + config.path.string());
+        return {};
+    }
+    // On a host that copies on write, blocks taken now would not be the blocks written later. Other
+    // file systems have no such flag.
+    int flags = 0;
+    if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)::ioctl(fd, FS_IOC_SETFLAGS, &flags);  // Only an optimisation elsewhere.
+    }
+    const int err = error_of(kernel::retry_eintr([&] { return ::fallocate(fd, 0, 0, bytes); }));
+    if (err == EOPNOTSUPP)
+        return fail(
+            Errc::unsupported,
+            "the file system below " + config.path.string() +
+                " cannot reserve space: use another disk, or sparse = true if you accept that a " +
+                "full host stops every workload");
+    if (err) return fail_errno(err, "reserve " + format_size(config.bytes) + " for the image");
+    return {};
+}
+
+Result<> mount_loop(const std::filesystem::path& image, const std::filesystem::path& target)
+{
+    TRY(const auto device, kernel::attach_loop(image));
+    FP("storage.image.mount");
+    const int err =
+        error_of(::mount(device.path.c_str(), target.c_str(), "btrfs", mount_flags, image_options));
+    if (err) return fail_errno(err, "mount " + image.string() + " at " + target.string());
+    return {};
+}
+
+Error in_the_way(const std::filesystem::path& target, const kernel::MountInfo& mounted)
+{
+    return {
+        Errc::exists,
+        target.string() + " has something else mounted on it (" + mounted.type + " from " +
+            mounted.source + "): unmount it"};
+}
+
+}  // namespace
+
+Result<> Pool::make_image()
+{
+    if (config_.bytes < smallest_image)
+        return fail(
+            Errc::invalid,
+            "image " + config_.path.string() + ": size must be " + format_size(smallest_image) +
+                " or more");
+    TRY_DO(kernel::make_folders(config_.path.parent_path(), 0711));
+    // Made beside and renamed when it is whole: a half-made one is never taken for a pool.
+    auto beside = config_.path;
+    beside += ".znode-new";
+    TRY_DO(kernel::remove_file(beside));
+    TRY_DO(check_room(config_.path, config_.sparse ? 0 : config_.bytes));
+    const auto made = [&]() -> Result<> {
+        FP("storage.image.create");
+        TRY(const auto fd, kernel::open_file(beside.string(), O_RDWR | O_CREAT | O_EXCL, 0600));
+        TRY_DO(allocate(fd.get(), config_));
+        TRY_DO(make_file_system(beside, config_.name));
+        int err = error_of(::fsync(fd.get()));
+        if (err) return fail_errno(err, "sync " + beside.string());
+        FP("storage.image.rename");
+        err = error_of(::rename(beside.c_str(), config_.path.c_str()));
+        if (err) return fail_errno(err, "rename " + beside.string());
+        return kernel::sync_folder(config_.path.parent_path());
+    }();
+    if (!made) (void)kernel::remove_file(beside);  // The cause is the thing to report.
+    return made;
+}
+
+Result<> Pool::open_image()
+{
+    TRY(const auto mounted, mounted_at(mount_point_));
+    if (mounted) {
+        TRY(const auto device, kernel::find_loop(config_.path));
+        mounted_ = mounted->type == "btrfs" && device && *device == mounted->source;
+        if (mounted_) return {};
+        return tl::unexpected(in_the_way(mount_point_, *mounted));
+    }
+
+    struct stat info{};
+    if (::stat(config_.path.c_str(), &info) != 0) {
+        const int err = errno;
+        if (err != ENOENT) return fail_errno(err, "look at image " + config_.path.string());
+        TRY_DO(make_image());
+        if (::stat(config_.path.c_str(), &info) != 0)
+            return fail_errno(errno, "look at image " + config_.path.string());
+    }
+    if (!S_ISREG(info.st_mode))
+        return fail(
+            Errc::invalid, config_.path.string() + " is not a file: give the pool another path");
+
+    TRY(const auto fd, kernel::open_file(config_.path.string(), O_RDONLY));
+    TRY(const auto super, btrfs::read_superblock(fd.get()));
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    if (!super.btrfs && super.blank && size >= smallest_image) {
+        TRY_DO(make_file_system(config_.path, config_.name));  // Refuses what holds something.
+    } else if (!super.btrfs || !super.label.starts_with(label_prefix)) {
+        return fail(
+            Errc::exists,
+            config_.path.string() +
+                " holds something that this agent did not make: move it away, or give the pool "
+                "another path");
+    }
+    if (size != config_.bytes && config_.bytes != 0)
+        remark_ = "image is " + format_size(size) + ", the config says " +
+                  format_size(config_.bytes) + ": it keeps its size";
+
+    TRY_DO(kernel::make_folders(mount_point_, 0711));
+    TRY_DO(mount_loop(config_.path, mount_point_));
+    mounted_ = true;
+    const int err = error_of(::chmod(mount_point_.c_str(), 0711));
+    if (err) return fail_errno(err, "set mode of " + mount_point_.string());
+    return {};
+}
+
+Result<> Pool::open_directory()
+{
+    TRY_DO(kernel::make_folders(config_.path, 0711));
+    TRY(const auto fd, kernel::open_file(config_.path.string(), O_RDONLY | O_DIRECTORY));
+    TRY(const bool right, btrfs::is_btrfs(fd.get()));
+    if (!right)
+        return fail(
+            Errc::invalid,
+            config_.path.string() +
+                " is not on btrfs: name a folder on one, or use a pool of kind \"image\"");
+
+    TRY_DO(kernel::make_folders(mount_point_, 0711));
+    TRY(const auto mounted, mounted_at(mount_point_));
+    if (mounted) {
+        struct stat source{};
+        struct stat target{};
+        int err = error_of(::fstat(fd.get(), &source));
+        if (!err) err = error_of(::stat(mount_point_.c_str(), &target));
+        if (err) return fail_errno(err, "look at " + mount_point_.string());
+        if (source.st_dev != target.st_dev || source.st_ino != target.st_ino)
+            return tl::unexpected(in_the_way(mount_point_, *mounted));
+    } else {
+        FP("storage.directory.mount");
+        const int err = error_of(
+            ::mount(config_.path.c_str(), mount_point_.c_str(), nullptr, MS_BIND, nullptr));
+        if (err) return fail_errno(err, "bind " + config_.path.string());
+    }
+    mounted_ = true;
+    // A bind takes its flags in a second step only; repeated for one that a crash left without.
+    FP("storage.directory.remount");
+    const int err = error_of(::mount(
+        nullptr, mount_point_.c_str(), nullptr, MS_BIND | MS_REMOUNT | mount_flags, nullptr));
+    if (err)
+        return fail_errno(err, "bind " + config_.path.string() + " without devices and setuid");
+    return {};
+}
+
+Result<> Pool::close()
+{
+    folder_.close();
+    if (!mounted_) return {};  // Whatever is there is not ours.
+    int err = error_of(::umount2(mount_point_.c_str(), UMOUNT_NOFOLLOW));
+    if (err && err != EINVAL) return fail_errno(err, "unmount " + mount_point_.string());
+    mounted_ = false;
+    err = error_of(::rmdir(mount_point_.c_str()));
+    if (err && err != ENOENT) return fail_errno(err, "remove folder " + mount_point_.string());
+    return {};
+}
+
+}  // namespace znode::storage
