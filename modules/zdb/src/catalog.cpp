@@ -1,0 +1,182 @@
+#include "catalog.hpp"
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/failpoint.hpp"
+#include "kernel/files.hpp"
+
+namespace znode::zdb {
+namespace {
+
+constexpr std::string_view magic{"ZNODECAT\1\0\0\0\0\0\0\0", 16};
+constexpr std::size_t body_limit = 1024;
+
+template <class T>
+void append_value(std::string& to, const T& value)
+{
+    to.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+/// Takes values off the front; says so when there are too few bytes.
+struct Reader {
+    std::string_view rest;
+    bool good = true;
+
+    template <class T>
+    T take()
+    {
+        T value{};
+        if (rest.size() < sizeof value) {
+            good = false;
+            return value;
+        }
+        std::memcpy(&value, rest.data(), sizeof value);
+        rest.remove_prefix(sizeof value);
+        return value;
+    }
+    std::string take_text()
+    {
+        const std::size_t size = take<std::uint16_t>();
+        if (rest.size() < size) {
+            good = false;
+            return {};
+        }
+        std::string text{rest.substr(0, size)};
+        rest.remove_prefix(size);
+        return text;
+    }
+};
+
+std::string encode(const std::string& name, const CatalogEntry& entry)
+{
+    const Settings& settings = entry.settings;
+    std::string body;
+    body.reserve(256);
+    append_value(body, static_cast<std::uint8_t>(entry.removed ? 2 : 1));
+    append_value(body, static_cast<std::uint8_t>(settings.mode));
+    append_value(
+        body,
+        static_cast<std::uint16_t>(
+            (settings.public_access ? 1U : 0U) | (settings.worm ? 2U : 0U) |
+            (settings.locked ? 4U : 0U) | (settings.frozen ? 8U : 0U)));
+    append_value(body, entry.uid);
+    append_value(body, settings.maxsize);
+    append_value(body, entry.first_id);
+    append_value(body, entry.hash_key);
+    append_value(body, static_cast<std::uint16_t>(name.size()));
+    body += name;
+    append_value(body, static_cast<std::uint16_t>(settings.password.reveal().size()));
+    body += settings.password.reveal();
+
+    std::string record;
+    record.reserve(body.size() + 8);
+    append_value(record, static_cast<std::uint32_t>(body.size()));
+    append_value(record, Check{}.add(body.data(), body.size()).value());
+    record += body;
+    wipe(body);
+    return record;
+}
+
+std::optional<std::pair<std::string, CatalogEntry>> decode(std::string_view body)
+{
+    Reader from{body};
+    CatalogEntry entry;
+    const auto kind = from.take<std::uint8_t>();
+    entry.settings.mode = from.take<std::uint8_t>() == 1 ? Mode::sequential : Mode::user;
+    const auto flags = from.take<std::uint16_t>();
+    entry.settings.public_access = (flags & 1U) != 0;
+    entry.settings.worm = (flags & 2U) != 0;
+    entry.settings.locked = (flags & 4U) != 0;
+    entry.settings.frozen = (flags & 8U) != 0;
+    entry.uid = from.take<std::uint64_t>();
+    entry.settings.maxsize = from.take<std::uint64_t>();
+    entry.first_id = from.take<std::uint64_t>();
+    entry.hash_key = from.take<HashKey>();
+    auto name = from.take_text();
+    entry.settings.password = Secret{from.take_text()};
+    entry.removed = kind == 2;
+    if (!from.good || (kind != 1 && kind != 2)) return std::nullopt;
+    return std::pair{std::move(name), std::move(entry)};
+}
+
+}  // namespace
+
+Result<> Catalog::open()
+{
+    auto content = kernel::read_file(file_, std::size_t{1} << 30U);
+    if (!content && content.error().code != Errc::not_found)
+        return tl::unexpected(std::move(content).error());
+    if (content && !content->empty()) {
+        std::string_view rest{*content};
+        if (!rest.starts_with(magic))
+            return fail(
+                Errc::corrupt, file_.string() + ": not a catalog of znode-zdb, or a damaged one");
+        rest.remove_prefix(magic.size());
+        while (rest.size() >= 8) {
+            Reader head{rest};
+            const auto size = head.take<std::uint32_t>();
+            const auto check = head.take<std::uint32_t>();
+            if (size > body_limit || head.rest.size() < size) break;
+            const auto body = head.rest.substr(0, size);
+            rest = head.rest.substr(size);
+            // A damaged record loses one change; what follows it is still good.
+            if (Check{}.add(body.data(), body.size()).value() != check) continue;
+            auto entry = decode(body);
+            if (!entry) continue;
+            highest_uid_ = std::max(highest_uid_, entry->second.uid);
+            entries_.insert_or_assign(std::move(entry->first), std::move(entry->second));
+        }
+        wipe(*content);
+    }
+    return rewrite();
+}
+
+Result<> Catalog::rewrite()
+{
+    FP("zdb.catalog.rewrite");
+    std::string content{magic};
+    for (const auto& [name, entry] : entries_) content += encode(name, entry);
+    auto written = kernel::write_file_atomically(file_, content, 0600);
+    size_ = content.size();
+    wipe(content);
+    TRY_DO(std::move(written));
+    TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
+    return {};
+}
+
+Result<> Catalog::put(const std::string& name, const CatalogEntry& entry)
+{
+    FP("zdb.catalog.put");
+    auto record = encode(name, entry);
+    auto put = kernel::pwrite_all(fd_.get(), record, static_cast<off_t>(size_));
+    const std::size_t length = record.size();
+    wipe(record);
+    if (!put) {
+        // A half-written record would hide the ones after it.
+        (void)::ftruncate(fd_.get(), static_cast<off_t>(size_));
+        return put;
+    }
+    size_ += length;
+    highest_uid_ = std::max(highest_uid_, entry.uid);
+    entries_.insert_or_assign(name, entry);
+    if (size_ > 65536 && size_ > entries_.size() * 4 * 320) return rewrite();
+    return {};
+}
+
+Result<> Catalog::sync()
+{
+    FP("zdb.catalog.sync");
+    const int err = error_of(::fdatasync(fd_.get()));
+    if (err) return fail_errno(err, "fdatasync " + file_.string());
+    return {};
+}
+
+const CatalogEntry* Catalog::find(const std::string& name) const
+{
+    const auto found = entries_.find(name);
+    return found == entries_.end() ? nullptr : &found->second;
+}
+
+}  // namespace znode::zdb

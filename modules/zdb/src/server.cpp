@@ -1,0 +1,556 @@
+#include "zdb/server.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <netdb.h>
+
+#include "session.hpp"
+
+namespace znode::zdb {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t read_step = std::size_t{64} << 10U;
+constexpr std::size_t read_in_one_turn = std::size_t{1} << 20U;
+/// Above this a client's requests wait until it has taken its replies.
+constexpr std::size_t unread_limit = std::size_t{1} << 20U;
+/// A group larger than this is committed before the turn ends.
+constexpr std::size_t group_limit = std::size_t{4} << 20U;
+constexpr auto compaction_step = std::chrono::milliseconds{2};
+
+class EpollServer final : public Server {
+public:
+    EpollServer(Engine& engine, ServerConfig config, Log log)
+        : engine_{engine},
+          config_{std::move(config)},
+          log_{std::move(log)},
+          commands_{engine_, config_, sessions_}
+    {
+    }
+
+    ~EpollServer() override
+    {
+        for (Session* session : sessions_) delete session;
+        if (!config_.socket.empty() && unix_listener_) ::unlink(config_.socket.c_str());
+    }
+
+    Result<> listen()
+    {
+        epoll_ = kernel::Fd{::epoll_create1(EPOLL_CLOEXEC)};
+        if (!epoll_) return fail_errno(errno, "epoll_create");
+        stop_event_ = kernel::Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+        if (!stop_event_) return fail_errno(errno, "eventfd");
+        TRY_DO(watch(stop_event_.get(), &stop_event_));
+        if (!config_.socket.empty()) TRY_DO(listen_unix());
+        if (config_.tcp) TRY_DO(listen_tcp());
+        return {};
+    }
+
+    unsigned short port() const noexcept override { return port_; }
+
+    void stop() noexcept override
+    {
+        const std::uint64_t one = 1;
+        (void)!::write(stop_event_.get(), &one, sizeof one);  // Full means it was asked already.
+    }
+
+    Result<> run() override
+    {
+        std::array<epoll_event, 256> events{};
+        while (!stopping_) {
+            const int count = ::epoll_wait(
+                epoll_.get(), events.data(), static_cast<int>(events.size()), patience());
+            if (count < 0 && errno != EINTR) return fail_errno(errno, "epoll_wait");
+            for (int i = 0; i < count; ++i) handle(events[static_cast<std::size_t>(i)]);
+            auto ready = std::exchange(ready_, {});
+            for (Session* session : ready) {
+                session->ready = false;
+                serve(*session);
+            }
+            end_waits();
+            commit();
+            for (std::size_t i = 0; i < commands_.woken.size(); ++i) touch(*commands_.woken[i]);
+            commands_.woken.clear();
+            send_replies();
+            bury();
+            compaction_ = engine_.compact(compaction_step);
+        }
+        commit();
+        for (Session* session : sessions_) flush(*session);
+        return {};
+    }
+
+private:
+    // --- sockets --------------------------------------------------------------------------------
+
+    Result<> watch(int fd, void* what)
+    {
+        epoll_event event{.events = EPOLLIN, .data = {.ptr = what}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+            return fail_errno(errno, "epoll_ctl");
+        return {};
+    }
+
+    Result<> listen_unix()
+    {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        if (config_.socket.size() >= sizeof address.sun_path)
+            return fail(Errc::invalid, config_.socket + ": too long for a unix socket");
+        std::memcpy(address.sun_path, config_.socket.data(), config_.socket.size());
+        const auto* where = reinterpret_cast<const sockaddr*>(&address);
+
+        const kernel::Fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        if (!probe) return fail_errno(errno, "socket");
+        if (::connect(probe.get(), where, sizeof address) == 0)
+            return fail(Errc::exists, config_.socket + ": another server listens there");
+        ::unlink(config_.socket.c_str());
+
+        kernel::Fd listener{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+        if (!listener) return fail_errno(errno, "socket");
+        // Who reaches the socket may administrate: nobody but the owner, from its first moment.
+        const auto before = ::umask(0177);
+        const int bound = ::bind(listener.get(), where, sizeof address);
+        const int err = errno;
+        ::umask(before);
+        if (bound != 0) return fail_errno(err, "bind " + config_.socket);
+        if (::listen(listener.get(), 4096) != 0) return fail_errno(errno, "listen");
+        unix_listener_ = std::move(listener);
+        return watch(unix_listener_.get(), &unix_listener_);
+    }
+
+    Result<> listen_tcp()
+    {
+        addrinfo hints{};
+        hints.ai_family = AF_UNSPEC;
+        hints.ai_socktype = SOCK_STREAM;
+        hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+        addrinfo* found = nullptr;
+        const int no_host = ::getaddrinfo(
+            config_.address.c_str(), std::to_string(config_.port).c_str(), &hints, &found);
+        if (no_host != 0)
+            return fail(
+                Errc::invalid, "--listen " + config_.address + ": " + ::gai_strerror(no_host));
+        const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses{
+            found, &::freeaddrinfo};
+        auto bound = bind_tcp(addresses->ai_family, addresses->ai_addr, addresses->ai_addrlen);
+        if (!bound && config_.address == "::") {
+            // A kernel without IPv6 still has a default.
+            sockaddr_in any{};
+            any.sin_family = AF_INET;
+            any.sin_port = htons(config_.port);
+            if (bind_tcp(AF_INET, reinterpret_cast<const sockaddr*>(&any), sizeof any)) return {};
+        }
+        return bound;
+    }
+
+    Result<> bind_tcp(int family, const sockaddr* address, socklen_t length)
+    {
+        kernel::Fd listener{::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+        if (!listener) return fail_errno(errno, "socket");
+        const int on = 1;
+        const int off = 0;
+        (void)::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (family == AF_INET6)
+            (void)::setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        if (::bind(listener.get(), address, length) != 0)
+            return fail_errno(
+                errno, "listen on " + config_.address + " port " + std::to_string(config_.port));
+        if (::listen(listener.get(), 4096) != 0) return fail_errno(errno, "listen");
+        sockaddr_in6 own{};
+        socklen_t size = sizeof own;
+        // sockaddr_in has its port at the same place.
+        if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&own), &size) == 0)
+            port_ = ntohs(own.sin6_port);
+        tcp_listener_ = std::move(listener);
+        return watch(tcp_listener_.get(), &tcp_listener_);
+    }
+
+    void accept_all(const kernel::Fd& listener, bool unix_socket)
+    {
+        for (int i = 0; i < 64; ++i) {
+            kernel::Fd fd{
+                ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+            if (!fd) {
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) refuse_one(listener);
+                return;
+            }
+            if (!unix_socket) {
+                const int on = 1;
+                (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+                (void)::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+            }
+            auto session = std::make_unique<Session>();
+            session->fd = std::move(fd);
+            session->unix_socket = unix_socket;
+            session->admin = unix_socket && config_.admin_password.empty();
+            session->space = engine_.find("default");
+            session->writable = !config_.protect;
+            if (!watch(session->fd.get(), session.get())) return;
+            session->interest = EPOLLIN;
+            sessions_.push_back(session.release());
+            ++commands_.stats.clients;
+        }
+    }
+
+    /// Without a free descriptor a client waits for ever; with this one it learns of it.
+    void refuse_one(const kernel::Fd& listener)
+    {
+        spare_.close();
+        const kernel::Fd refused{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+        spare_ = kernel::Fd{::eventfd(0, EFD_CLOEXEC)};
+        log_->warn("connection refused: no free descriptor");
+    }
+
+    // --- one turn -------------------------------------------------------------------------------
+
+    void handle(const epoll_event& event)
+    {
+        if (event.data.ptr == &stop_event_) {
+            stopping_ = true;
+        } else if (event.data.ptr == &unix_listener_) {
+            accept_all(unix_listener_, true);
+        } else if (event.data.ptr == &tcp_listener_) {
+            accept_all(tcp_listener_, false);
+        } else {
+            auto& session = *static_cast<Session*>(event.data.ptr);
+            if (session.dead) return;
+            if ((event.events & EPOLLOUT) != 0) {
+                flush(session);
+                if (!session.dead) make_ready(session);
+            }
+            if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !session.dead) {
+                receive(session);
+                if (!session.dead) serve(session);
+            }
+        }
+    }
+
+    void receive(Session& session)
+    {
+        std::size_t taken = 0;
+        while (taken < read_in_one_turn) {
+            const auto into =
+                session.in.prepare(std::clamp(session.wanted, read_step, read_in_one_turn));
+            const auto got = ::recv(session.fd.get(), into.data(), into.size(), 0);
+            if (got > 0) {
+                session.in.commit(static_cast<std::size_t>(got));
+                commands_.stats.received += static_cast<std::uint64_t>(got);
+                taken += static_cast<std::size_t>(got);
+                if (static_cast<std::size_t>(got) < into.size()) return;
+                continue;
+            }
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+            kill(session);
+            return;
+        }
+    }
+
+    bool may_serve(const Session& session) const
+    {
+        return !session.dead && !session.closing && session.waiting_for.empty() &&
+               session.out.size() < unread_limit;
+    }
+
+    void touch(Session& session)
+    {
+        if (session.listed) return;
+        session.listed = true;
+        touched_.push_back(&session);
+    }
+
+    void make_ready(Session& session)
+    {
+        if (session.ready) return;
+        session.ready = true;
+        ready_.push_back(&session);
+    }
+
+    /// Executes what has arrived, as far as the client takes its replies.
+    void serve(Session& session)
+    {
+        touch(session);
+        while (may_serve(session)) {
+            if (!session.mget.empty()) {
+                commands_.continue_mget(session);
+                continue;
+            }
+            const auto parsed = parse_request(session.in.view().substr(session.taken), arguments_);
+            session.wanted = 1;
+            if (parsed.kind == Parsed::Kind::request) {
+                execute(session, parsed.size);
+            } else if (parsed.kind == Parsed::Kind::refused) {
+                reply_error(session.out, parsed.error);
+                session.taken += parsed.size;
+            } else if (parsed.kind == Parsed::Kind::fatal) {
+                reply_error(session.out, parsed.error);
+                session.taken = session.in.size();
+                session.closing = true;
+            } else {
+                session.wanted = parsed.wanted;
+                break;
+            }
+            if (engine_.uncommitted() > group_limit) commit();
+        }
+    }
+
+    void execute(Session& session, std::size_t size)
+    {
+        if (session.space == nullptr) {
+            reply_error(
+                session.out, "Your active namespace is not available anymore (probably removed).");
+            session.closing = true;
+            session.taken += size;
+            return;
+        }
+        const Command* command = Commands::find(arguments_[0]);
+        if (command == nullptr) {
+            ++commands_.stats.failed;
+            reply_error(session.out, "Command not supported");
+            session.taken += size;
+            return;
+        }
+        if (command->grouped) {
+            commands_.execute(session, *command, arguments_);
+            session.taken += size;
+            return;
+        }
+        // Others see only what is committed, and are never executed twice.
+        if (engine_.uncommitted() > 0) commit();
+        commands_.execute(session, *command, arguments_);
+        session.taken += size;
+        settle(session);
+    }
+
+    /// What was executed and answered so far stands.
+    static void settle(Session& session)
+    {
+        session.out_mark = session.out.size();
+        session.in.consume(session.taken);
+        session.taken = 0;
+    }
+
+    /// One commit for all sessions. Those whose namespace was refused by the disk go back to where
+    /// they were and are executed again, each write with a commit of its own, so that each gets
+    /// its true answer.
+    void commit()
+    {
+        if (engine_.uncommitted() > 0) {
+            const auto failed = engine_.commit();
+            for (std::size_t i = 0; !failed.empty() && i < touched_.size(); ++i) {
+                Session& session = *touched_[i];
+                if (!session.dead && std::ranges::find(failed, session.space) != failed.end())
+                    execute_again(session);
+            }
+        }
+        for (Session* session : touched_) settle(*session);
+    }
+
+    void execute_again(Session& session)
+    {
+        const std::size_t until = session.taken;
+        session.taken = 0;
+        session.out.truncate(session.out_mark);
+        std::vector<std::string_view> arguments;
+        while (session.taken < until) {
+            const auto parsed = parse_request(session.in.view().substr(session.taken), arguments);
+            session.taken += std::max<std::size_t>(parsed.size, 1);
+            if (parsed.kind != Parsed::Kind::request) {
+                reply_error(session.out, parsed.error);
+                continue;
+            }
+            const Command* command = Commands::find(arguments[0]);
+            if (command == nullptr) {
+                reply_error(session.out, "Command not supported");
+                continue;
+            }
+            const std::size_t before = session.out.size();
+            commands_.execute(session, *command, arguments);
+            if (engine_.uncommitted() == 0 || engine_.commit().empty()) continue;
+            session.out.truncate(before);
+            reply_error(session.out, Commands::refusal(*command));
+        }
+    }
+
+    void send_replies()
+    {
+        for (std::size_t i = 0; i < touched_.size(); ++i) {
+            Session& session = *touched_[i];
+            session.listed = false;
+            if (session.dead) continue;
+            settle(session);
+            flush(session);
+            if (session.dead) continue;
+            session.in.relax();
+            session.out.relax();
+            // Requests may be here already that no event will tell of.
+            if (may_serve(session) &&
+                (!session.mget.empty() ||
+                 (!session.in.empty() && session.wanted == 1 && has_request(session))))
+                make_ready(session);
+            update_interest(session);
+        }
+        touched_.clear();
+    }
+
+    bool has_request(const Session& session)
+    {
+        return parse_request(session.in.view(), arguments_).kind != Parsed::Kind::incomplete;
+    }
+
+    void flush(Session& session)
+    {
+        while (session.out_mark > 0) {
+            const auto bytes = session.out.view().substr(0, session.out_mark);
+            const auto sent = ::send(session.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            if (sent < 0 && errno == EINTR) continue;
+            if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+            if (sent < 0) return kill(session);
+            commands_.stats.sent += static_cast<std::uint64_t>(sent);
+            session.out.consume(static_cast<std::size_t>(sent));
+            session.out_mark -= static_cast<std::size_t>(sent);
+        }
+        if (session.closing && session.out.empty()) {
+            // The rest of what the client sent is read away, so that it gets the reply before the
+            // end and not a reset.
+            ::shutdown(session.fd.get(), SHUT_WR);
+            std::array<char, 4096> rest;
+            for (int i = 0; i < 64 && ::recv(session.fd.get(), rest.data(), rest.size(), 0) > 0;)
+                ++i;
+            kill(session);
+        } else {
+            update_interest(session);
+        }
+    }
+
+    void update_interest(Session& session)
+    {
+        const bool blocked = session.out.size() >= unread_limit;
+        // A waiting client may go away; its further requests stay in the socket.
+        const bool reads = !session.closing && !blocked && session.in.size() < request_limit;
+        const unsigned wanted =
+            (reads ? unsigned{EPOLLIN} : 0U) | (session.out.empty() ? 0U : unsigned{EPOLLOUT});
+        if (wanted == session.interest) return;
+        epoll_event event{.events = wanted, .data = {.ptr = &session}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, session.fd.get(), &event) != 0)
+            return kill(session);
+        session.interest = wanted;
+    }
+
+    void kill(Session& session)
+    {
+        if (std::exchange(session.dead, true)) return;
+        (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session.fd.get(), nullptr);
+        any_dead_ = true;
+    }
+
+    void bury()
+    {
+        if (!any_dead_ && !has_dead_mirror()) return;
+        any_dead_ = false;
+        std::erase_if(ready_, [](const Session* one) { return one->dead; });
+        std::erase_if(commands_.watchers, [](const Session* one) { return one->dead; });
+        std::erase_if(sessions_, [](Session* one) {
+            if (!one->dead) return false;
+            delete one;
+            return true;
+        });
+    }
+
+    bool has_dead_mirror() const
+    {
+        return std::ranges::any_of(
+            commands_.watchers, [](const Session* one) { return one->dead; });
+    }
+
+    void end_waits()
+    {
+        if (commands_.watchers.empty()) return;
+        const auto now = steady_clock::now();
+        for (Session* session : commands_.watchers) {
+            if (session->dead) continue;
+            if (session->waiting_for.empty()) {
+                if (!session->in.empty()) make_ready(*session);
+                continue;
+            }
+            if (session->waiting_until > now) continue;
+            session->waiting_for.clear();
+            reply_error(session->out, "Timeout");
+            touch(*session);
+            make_ready(*session);
+        }
+        std::erase_if(commands_.watchers, [](const Session* one) {
+            return !one->dead && one->waiting_for.empty() && !one->mirror;
+        });
+    }
+
+    int patience() const
+    {
+        if (!ready_.empty() || compaction_ == Compaction::busy) return 0;
+        auto wait = milliseconds{compaction_ == Compaction::waiting ? 10 : 60'000};
+        if (!commands_.watchers.empty()) {
+            const auto now = steady_clock::now();
+            for (const Session* session : commands_.watchers) {
+                if (session->waiting_for.empty()) continue;
+                const auto left = std::chrono::ceil<milliseconds>(session->waiting_until - now);
+                wait = std::clamp(left, milliseconds{0}, wait);
+            }
+        }
+        return static_cast<int>(wait.count());
+    }
+
+    Engine& engine_;
+    const ServerConfig config_;
+    Log log_;
+    kernel::Fd epoll_;
+    kernel::Fd stop_event_;
+    kernel::Fd unix_listener_;
+    kernel::Fd tcp_listener_;
+    kernel::Fd spare_{::eventfd(0, EFD_CLOEXEC)};
+    unsigned short port_ = 0;
+    bool stopping_ = false;
+    bool any_dead_ = false;
+    Compaction compaction_ = Compaction::busy;
+    std::vector<Session*> sessions_;
+    std::vector<Session*> touched_;  ///< Executed something in this turn.
+    std::vector<Session*> ready_;    ///< To be served in the next turn.
+    std::vector<std::string_view> arguments_;
+    Commands commands_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> make_server(Engine& engine, ServerConfig config, Log log)
+{
+    Space* space = engine.find("default");
+    if (space == nullptr) return fail(Errc::internal, "there is no default namespace");
+    Settings settings = space->settings();
+    if (config.default_maxsize > 0) settings.maxsize = config.default_maxsize;
+    if (config.protect) {
+        if (config.admin_password.empty())
+            return fail(Errc::invalid, "--protect needs an admin password");
+        settings.password = config.admin_password;
+        settings.public_access = true;
+    }
+    engine.override_settings(*space, std::move(settings));
+    auto server = std::make_unique<EpollServer>(engine, std::move(config), std::move(log));
+    TRY_DO(server->listen());
+    return server;
+}
+
+}  // namespace znode::zdb
