@@ -29,6 +29,15 @@ struct MountCommand {
     unsigned threads = 10;
 };
 
+struct PackCommand {
+    std::string folder;
+    std::string output;
+    std::string store;
+    std::string entrypoint;
+    bool progress = false;
+    unsigned threads = 0;
+};
+
 Result<> list_entries(
     const std::string& flist, const std::string& path, bool recursive, bool lengthy);
 Result<> print_file(
@@ -38,5 +47,6 @@ Result<> verify(const std::string& flist, const Source& source, Log log);
 /// `into_cache`: fill the cache. Reads every block of the files below `path`.
 Result<> prefetch(const std::string& flist, const std::string& path, const Source& source, Log log);
 Result<> mount(const MountCommand& command, Log log);
+Result<> pack(const PackCommand& command);
 
 }  // namespace znode::flist

@@ -1,4 +1,4 @@
-// znode-flist: serves a flist as a file system, and shows and checks flists.
+// znode-flist: serves a flist as a file system, and makes, shows and checks flists.
 
 #include <unistd.h>
 
@@ -44,7 +44,7 @@ int main(int argc, char** argv)
     if (sodium_init() < 0) return 1;
     std::signal(SIGPIPE, SIG_IGN);
 
-    CLI::App app{"Serves a flist as a file system, and shows and checks flists."};
+    CLI::App app{"Serves a flist as a file system, and makes, shows and checks flists."};
     app.require_subcommand(1);
     std::string level = "warn";
     app.add_option("--log-level", level, "debug, info, warn, error");
@@ -63,6 +63,15 @@ int main(int argc, char** argv)
         "--state", mounting.state_file, "file through which a next server can take over");
     mount_app->add_option("--threads", mounting.threads, "requests answered at once")
         ->check(CLI::Range(1, 32));
+
+    PackCommand packing;
+    auto* pack_app = app.add_subcommand("pack", "make a flist of a folder");
+    pack_app->add_option("DIR", packing.folder)->required();
+    pack_app->add_option("-o,--output", packing.output, "the flist to write")->required();
+    pack_app->add_option("--store", packing.store, "where the blocks go")->required();
+    pack_app->add_option("--entrypoint", packing.entrypoint, "program and arguments, a JSON array");
+    pack_app->add_flag("--progress", packing.progress, "show progress (default on a terminal)");
+    pack_app->add_option("--threads", packing.threads, "files packed at once (0: one per CPU)");
 
     std::string flist;
     std::string path = "/";
@@ -102,6 +111,7 @@ int main(int argc, char** argv)
 
     const auto log = make_log("znode-flist", level);
     if (*mount_app) return outcome_of(mount(mounting, log));
+    if (*pack_app) return outcome_of(pack(packing));
     if (*ls_app) return outcome_of(list_entries(flist, path, recursive, lengthy));
     if (*cat_app) return outcome_of(print_file(flist, path, source, log));
     if (*info_app) return outcome_of(print_info(flist, json));
