@@ -219,6 +219,14 @@ Result<> RouteSocket::set_up(int index, bool up)
     return socket_.request(set.message, up ? "take link up" : "take link down");
 }
 
+Result<> RouteSocket::set_mtu(int index, int mtu)
+{
+    LinkRequest set{RTM_SETLINK, 0};
+    set.header->ifi_index = index;
+    set.number(IFLA_MTU, mtu);
+    return socket_.request(set.message, "set MTU of link");
+}
+
 Result<> RouteSocket::set_alias(int index, const std::string& alias)
 {
     LinkRequest set{RTM_SETLINK, 0};

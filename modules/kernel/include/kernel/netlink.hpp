@@ -100,6 +100,7 @@ public:
     /// Errc::exists when the name is taken, Errc::unsupported when the kernel has no such kind.
     [[nodiscard]] Result<> add_link(const LinkSpec& spec);
     [[nodiscard]] Result<> set_up(int index, bool up);
+    [[nodiscard]] Result<> set_mtu(int index, int mtu);
     [[nodiscard]] Result<> set_alias(int index, const std::string& alias);
     [[nodiscard]] Result<> set_master(int index, int master);
     [[nodiscard]] Result<> set_mac(int index, const MacAddress& mac);

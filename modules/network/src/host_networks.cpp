@@ -1,0 +1,147 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "async/blocking.hpp"
+#include "async/child.hpp"
+#include "async/task_group.hpp"
+#include "host_plane.hpp"
+#include "network/networks.hpp"
+
+namespace znode::network {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Host mode behind the interface: the loop's side. Each operation is a piece of work on one lane.
+class HostNetworks final : public Networks {
+public:
+    HostNetworks(asio::io_context& loop, HostNetworkSpec spec, Log log)
+        : plane_{std::move(spec), log}, watchers_{loop}, log_{std::move(log)}
+    {
+    }
+
+    Task<Result<HostNetwork>> start() override
+    {
+        auto host = co_await lane_.run([this] { return plane_.start(); });
+        if (host) userspace_ = host->wireguard == WireGuardKind::userspace;
+        co_return host;
+    }
+
+    Task<> stop() override { co_await watchers_.drain(); }
+
+    Task<Result<>> purge() override
+    {
+        watched_.clear();
+        co_return co_await lane_.run([this] { return plane_.purge(); });
+    }
+
+    Task<Result<NetworkFacts>> ensure(NetworkResourceSpec spec) override
+    {
+        auto facts = co_await lane_.run([&] { return plane_.ensure(spec); });
+        if (facts && !facts->superseded) watch(*facts);
+        co_return facts;
+    }
+
+    Task<Result<>> remove(std::string gwid) override
+    {
+        // Forgotten first, so that the end of its process is no accident.
+        const auto owner =
+            std::ranges::find(watched_, gwid, [](const auto& w) { return w.second; });
+        if (owner != watched_.end()) watched_.erase(owner);
+        co_return co_await lane_.run([&] { return plane_.remove(gwid); });
+    }
+
+    Task<Result<Joined>> join(ContainerJoinSpec spec) override
+    {
+        co_return co_await lane_.run([&] { return plane_.join(spec); });
+    }
+
+    Task<Result<>> leave(std::string gwid) override
+    {
+        co_return co_await lane_.run([&] { return plane_.leave(gwid); });
+    }
+
+    Task<Result<ZdbNamespace>> ensure_zdb_namespace(ZdbNamespaceSpec spec) override
+    {
+        co_return co_await lane_.run([&] { return plane_.ensure_zdb(spec); });
+    }
+
+    Task<Result<>> remove_zdb_namespace(std::string pool_id) override
+    {
+        co_return co_await lane_.run([&] { return plane_.remove_zdb(pool_id); });
+    }
+
+    Task<Result<Inventory>> list() override
+    {
+        co_return co_await lane_.run([this] { return plane_.list(); });
+    }
+
+    Task<Result<std::vector<Interface>>> interfaces() override
+    {
+        co_return co_await lane_.run([this] { return plane_.interfaces(); });
+    }
+
+    Task<Result<std::vector<std::uint16_t>>> reserved_ports() override
+    {
+        co_return co_await lane_.run([this] { return plane_.reserved_ports(); });
+    }
+
+private:
+    /// Keeps an eye on the process behind a network's tunnel; the kernel's needs none.
+    void watch(const NetworkFacts& facts)
+    {
+        watched_[facts.id] = facts.gwid;
+        if (userspace_ && watching_.insert(facts.id).second) watchers_.spawn(keep_alive(facts.id));
+    }
+
+    /// One per network, for as long as it is wanted: whatever ends its process, the tunnel comes
+    /// back, with the addresses and routes that its device kept.
+    Task<> keep_alive(std::string id)
+    {
+        auto pause = 100ms;
+        while (watched_.contains(id)) {
+            auto process = co_await lane_.run([&] { return plane_.tunnel_of(id); });
+            if (co_await cancelled()) break;
+            const auto since = Clock::now();
+            if (process && *process) {
+                (void)co_await wait_for_exit(&**process);
+                if (co_await cancelled() || !watched_.contains(id)) break;
+                log_->warn("tunnel process ended, starting another network={}", id);
+            }
+            const auto repaired = co_await lane_.run([&] { return plane_.repair_tunnel(id); });
+            if (co_await cancelled()) break;
+            if (!repaired)
+                log_->error("tunnel is down network={} reason={}", id, repaired.error().message);
+            // One that dies at once is started ever more rarely.
+            if (repaired && Clock::now() - since > 60s) pause = 100ms;
+            co_await sleep_for(pause);
+            if (co_await cancelled()) break;
+            pause = std::min<std::chrono::milliseconds>(pause * 2, 60s);
+        }
+        watching_.erase(id);
+    }
+
+    static Task<bool> cancelled()
+    {
+        const auto state = co_await asio::this_coro::cancellation_state;
+        co_return state.cancelled() != asio::cancellation_type::none;
+    }
+
+    HostPlane plane_;
+    Blocking lane_{1};
+    TaskGroup watchers_;
+    Log log_;
+    bool userspace_ = false;
+    std::map<std::string, std::string> watched_;  // Network id to the gwid in force.
+    std::set<std::string> watching_;              // Networks that have a watcher.
+};
+
+}  // namespace
+
+std::unique_ptr<Networks> make_host_networks(asio::io_context& loop, HostNetworkSpec spec, Log log)
+{
+    return std::make_unique<HostNetworks>(loop, std::move(spec), std::move(log));
+}
+
+}  // namespace znode::network
