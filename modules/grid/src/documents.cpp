@@ -262,5 +262,6 @@ ZNODE_DOCUMENT(Payment);
 ZNODE_DOCUMENT(ErrorReply);
 ZNODE_DOCUMENT(Reservation);
 ZNODE_DOCUMENT(std::string);
+ZNODE_DOCUMENT(std::int64_t);
 
 }  // namespace znode::grid
