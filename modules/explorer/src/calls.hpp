@@ -1,0 +1,70 @@
+#pragma once
+// One request to an explorer: signed, sent, its status turned into our errors.
+
+#include <string>
+#include <string_view>
+
+#include "explorer/node_api.hpp"
+#include "grid/document.hpp"
+#include "http/client.hpp"
+#include "identity/identity.hpp"
+
+namespace znode::explorer {
+
+inline constexpr std::string_view prefix = "/api/v1";
+
+class Calls {
+public:
+    Calls(http::Client& client, const identity::Identity& self) : client_{client}, self_{self} {}
+
+    /// `path` is below the prefix, query included. `key_id` signs the request; "" does not.
+    Task<Result<http::Reply>> send(
+        http::Method method, std::string path, std::string body, std::string key_id);
+    /// The same, for a prepared request whose target is complete.
+    Task<Result<http::Reply>> send(http::Request request, std::string key_id);
+
+    template <class T>
+    Task<Result<T>> get(std::string path, std::string key_id)
+    {
+        CO_TRY(const auto reply, co_await send(http::Method::get, path, {}, std::move(key_id)));
+        auto document = grid::from_json<T>(reply.body);
+        if (!document) co_return misunderstood("GET " + path, std::move(document).error());
+        co_return std::move(*document);
+    }
+
+    /// All pages of a list, page after page as `Pages` says.
+    template <class T>
+    Task<Result<std::vector<T>>> list(std::string path, std::string key_id)
+    {
+        std::vector<T> all;
+        const std::string joint = path.find('?') == path.npos ? "?page=" : "&page=";
+        for (std::int64_t page = 1, pages = 1; page <= pages && page <= most_pages; ++page) {
+            CO_TRY(
+                const auto reply,
+                co_await send(http::Method::get, path + joint + std::to_string(page), {}, key_id));
+            auto some = grid::list_from_json<T>(reply.body);
+            if (!some) co_return misunderstood("GET " + path, std::move(some).error());
+            if (some->empty()) break;
+            std::ranges::move(*some, std::back_inserter(all));
+            pages = pages_of(reply);
+        }
+        co_return all;
+    }
+
+    const ApiFailure& last_failure() const noexcept { return failure_; }
+    const identity::Identity& self() const noexcept { return self_; }
+
+private:
+    static constexpr std::int64_t most_pages = 10'000;
+    static std::int64_t pages_of(const http::Reply& reply);
+    static tl::unexpected<Error> misunderstood(std::string_view intent, Error error);
+
+    http::Client& client_;
+    const identity::Identity& self_;
+    ApiFailure failure_;
+};
+
+/// Seconds since 1970.
+std::int64_t unix_now();
+
+}  // namespace znode::explorer
