@@ -32,7 +32,10 @@ Outcome<http::Reply> judged(http::Reply reply)
 {
     if (reply.status / 100 == 2) return reply;
     v1::Failure failure;
-    if (status::from_json(reply.body, failure) && !failure.message().empty())
+    const bool binary = reply.headers.get("content-type") == "application/x-protobuf";
+    const bool read = binary ? failure.ParseFromString(reply.body)
+                             : status::from_json(reply.body, failure).has_value();
+    if (read && !failure.message().empty())
         return tl::unexpected(Trouble{failed, failure.message()});
     return tl::unexpected(Trouble{
         failed, "the agent answered " + std::to_string(reply.status) + " without a reason"});

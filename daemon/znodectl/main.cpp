@@ -14,7 +14,9 @@ int main(int argc, char** argv)
 
     CLI::App app{"The operator's view of this node."};
     app.set_version_flag("--version", ZNODE_VERSION);
-    app.add_option("--socket", context.socket, "status socket of the agent")->capture_default_str();
+    app.add_option("--socket", context.socket, "status socket of the agent")
+        ->take_last()
+        ->capture_default_str();
     app.add_flag("--json", context.json, "answers as JSON");
     app.fallthrough();
     app.require_subcommand(1);

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "golden.hpp"
-#include "samples.hpp"
+#include "status_samples.hpp"
 #include "status/terminal.hpp"
 
 namespace znode::status {
