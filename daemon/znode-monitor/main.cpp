@@ -71,6 +71,18 @@ std::uint64_t start_time_of(int pid)
     return at == nullptr ? 0 : std::strtoull(at + 1, nullptr, 10);
 }
 
+/// Whether a process (a zombie too) has the filter and can gain no privileges. The runtime takes a
+/// misspelt or refused filter silently.
+bool is_confined(int pid)
+{
+    char path[64];
+    char text[8192];
+    std::snprintf(path, sizeof path, "/proc/%d/status", pid);
+    return read_text(AT_FDCWD, path, text, sizeof text) &&
+        std::strstr(text, "\nSeccomp:\t2\n") != nullptr &&
+        std::strstr(text, "\nNoNewPrivs:\t1\n") != nullptr;
+}
+
 /// What znode-init left in the status file.
 struct Status {
     char word[16] = {};
@@ -216,6 +228,12 @@ void Monitor::look_at_status()
 {
     if (reported_ || page_->phase != MonitorPhase::running) return;
     const auto status = read_status();
+    if (status.word[0] == '\0') return;
+    // Not before init spoke: the runtime returns a moment before the filter is in place.
+    if (!options_.attach && !is_confined(page_->pid)) {
+        if (pidfd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
+        fail("confine", EPERM);
+    }
     char text[64];
     if (options_.attach || (status.decided() && !status.is("exec_errno"))) {
         std::snprintf(text, sizeof text, "started %d\n", page_->pid);

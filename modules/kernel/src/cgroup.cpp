@@ -124,9 +124,11 @@ fs::path Cgroups::in(const fs::path& tree, const std::string& name) const
 fs::path Cgroups::tree_with(const std::string& controller) const
 {
     if (layout_ == CgroupLayout::v2) return trees_.front();
-    for (const auto& tree : trees_)
-        for (const auto part : split(tree.filename().string(), ','))
+    for (const auto& tree : trees_) {
+        const auto name = tree.filename().string();  // "cpu,cpuacct" where they are mounted as one.
+        for (const auto part : split(name, ','))
             if (part == controller) return tree;
+    }
     return {};
 }
 

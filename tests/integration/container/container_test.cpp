@@ -1,0 +1,269 @@
+// Whole containers on the real kernel: crun, namespaces, cgroups, log segments. The tests run in a
+// child of the test binary that lives in a holder's namespace, as the agent does; the parent checks
+// that nothing is left.
+
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "async/blocking.hpp"
+#include "base/text.hpp"
+#include "container/containers.hpp"
+#include "container/monitor_page.hpp"
+#include "kernel/child.hpp"
+#include "kernel/files.hpp"
+#include "kernel/holder.hpp"
+#include "kernel/mount.hpp"
+#include "logs/segment_format.hpp"
+#include "temp_folder.hpp"
+
+namespace znode::container {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+constexpr std::uint32_t first_id = 1'000'000;
+
+/// All that a container printed, by stream, out of its segments.
+struct Printed {
+    std::string out;
+    std::string err;
+    std::vector<std::string> marks;
+    int segments = 0;
+};
+
+Printed printed(const fs::path& logs)
+{
+    Printed all;
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator{logs}) files.push_back(entry.path());
+    std::ranges::sort(files);
+    for (const auto& file : files) {
+        ++all.segments;
+        const auto bytes = *kernel::read_file(file, std::size_t{1} << 30U);
+        logs::SegmentHeader head;
+        std::memcpy(&head, bytes.data(), sizeof head);
+        EXPECT_TRUE(logs::is_valid(head)) << file;
+        for (std::size_t at = head.header_bytes; at < bytes.size();) {
+            logs::RecordHeader record;
+            std::memcpy(&record, bytes.data() + at, sizeof record);
+            EXPECT_TRUE(logs::is_valid(record)) << file << " at " << at;
+            if (!logs::is_valid(record)) return all;
+            at += sizeof record;
+            const auto payload = bytes.substr(at, record.length);
+            EXPECT_EQ(record.payload_sum, logs::checksum(payload.data(), payload.size()));
+            if (record.kind == logs::Kind::out)
+                all.out += payload;
+            else if (record.kind == logs::Kind::err)
+                all.err += payload;
+            else
+                all.marks.push_back(payload);
+            at += record.length;
+        }
+    }
+    return all;
+}
+
+/// The agent's side: everything that a restarted agent makes anew.
+struct Agent {
+    explicit Agent(const fs::path& folder, const kernel::Holder& holder)
+        : containers{*make_crun_containers(
+              ContainersConfig{
+                  .run_dir = folder / "run",
+                  .log_dir = folder / "logs",
+                  .monitor_program = fs::path{ZNODE_BIN_DIR} / "znode-monitor",
+                  .init_program = fs::path{ZNODE_BIN_DIR} / "znode-init",
+                  .node8 = "test",
+                  .start_patience = seconds{20},
+              },
+              *kernel::Cgroups::find(holder.cgroup_root),
+              loop,
+              blocking,
+              make_log("test", "warn"))}
+    {
+    }
+    ~Agent() { run(loop, containers->drain()); }
+    template <class T>
+    T get(Task<T> task)
+    {
+        return run(loop, std::move(task));
+    }
+
+    asio::io_context loop{1};
+    Blocking blocking{2};
+    std::unique_ptr<Containers> containers;
+};
+
+class ContainerTest : public testing::Test {
+protected:
+    /// Runs the test's body in the holder's namespace and then looks for what was left.
+    void inside(const std::function<void()>& body)
+    {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            auto entered = kernel::enter_or_start_holder(
+                folder.path() / "run", node8, fs::path{ZNODE_BIN_DIR} / "znode-holder");
+            EXPECT_TRUE(entered) << entered.error().message;
+            if (entered) {
+                holder = *entered;
+                make_root();
+                body();
+            }
+            std::cout.flush();
+            ::_exit(HasFailure() ? 1 : 0);
+        }
+        int how = 0;
+        ASSERT_EQ(::waitpid(child, &how, 0), child);
+        EXPECT_TRUE(WIFEXITED(how) && WEXITSTATUS(how) == 0) << "the body failed, see above";
+    }
+
+    ~ContainerTest() override
+    {
+        const auto cgroups = *kernel::Cgroups::find("/znode-" + node8);
+        for (int wait = 0; wait < 2000 && !cgroups.pids({})->empty(); ++wait) ::usleep(1000);
+        EXPECT_TRUE(cgroups.pids({})->empty()) << "processes left";
+        const auto names = *cgroups.names();
+        EXPECT_TRUE(names.empty() || names == std::vector<std::string>{"mon"})
+            << testing::PrintToString(names);
+        (void)cgroups.remove("mon");
+        EXPECT_TRUE(cgroups.remove_root());
+        EXPECT_TRUE(kernel::stop_holder(folder.path() / "run"));
+    }
+
+    /// A root with busybox alone.
+    void make_root()
+    {
+        ASSERT_TRUE(kernel::make_folders(folder.path() / "lower/bin"));
+        ::chmod(folder.path().c_str(), 0711);
+        fs::copy_file(
+            "/bin/busybox",
+            folder.path() / "lower/bin/busybox",
+            fs::copy_options::overwrite_existing);
+        for (const char* name :
+             {"sh",
+              "cat",
+              "id",
+              "sleep",
+              "dd",
+              "mount",
+              "unshare",
+              "seq",
+              "head",
+              "ps",
+              "true",
+              "ls",
+              "df",
+              "grep",
+              "stat",
+              "wc"}) {
+            std::error_code exists;
+            fs::create_symlink("busybox", folder.path() / "lower/bin" / name, exists);
+        }
+        // The layers of a shifted root belong to the container's ids.
+        for (const auto& entry : fs::recursive_directory_iterator{folder.path() / "lower"})
+            ASSERT_EQ(::lchown(entry.path().c_str(), first_id, first_id), 0);
+        ASSERT_EQ(::chown((folder.path() / "lower").c_str(), first_id, first_id), 0);
+        ASSERT_TRUE(kernel::make_folders(folder.path() / "layer"));
+    }
+
+    ContainerSpec spec(const std::string& script)
+    {
+        ContainerSpec wanted;
+        wanted.gwid = "12-1";
+        wanted.owner = R"({"gwid": "12-1"})";
+        wanted.ids = {first_id, 65536};
+        wanted.root = {{folder.path() / "lower"}, folder.path() / "layer"};
+        wanted.entry_point = "/bin/sh -c '" + script + "'";
+        wanted.limits = {.cpus = 0.5, .memory_bytes = std::uint64_t{64} << 20U, .pids = 32};
+        return wanted;
+    }
+
+    Agent agent() const { return Agent{folder.path(), holder}; }
+    Printed log() const { return printed(folder.path() / "logs/12-1"); }
+    void expect_nothing_left()
+    {
+        const auto run_dir = folder.path() / "run";
+        const auto mounts = *kernel::read_mounts();
+        for (const auto& mount : mounts)
+            EXPECT_FALSE(mount.target.string().starts_with((run_dir / "").string()))
+                << mount.target;
+        for (const char* kind : {"c", "root", "ns", "crun"})
+            EXPECT_TRUE(!fs::exists(run_dir / kind) || fs::is_empty(run_dir / kind)) << kind;
+    }
+
+    test::TempFolder folder;
+    kernel::Holder holder;
+    std::string node8 = "c" + std::to_string(::getpid());
+};
+
+TEST_F(ContainerTest, RunsConfinedAndKeepsItsExitCode)
+{
+    inside([&] {
+        auto one = agent();
+        auto wanted = spec(
+            "id -u; cat /proc/self/uid_map; grep -E \"Seccomp:|NoNewPrivs|CapEff\" "
+            "/proc/self/status; "
+            "echo $NAME $KEY; echo oops >&2; cat /etc/resolv.conf; mount -t tmpfs x /mnt || echo "
+            "nomount; "
+            "unshare -U true || echo nouserns; exit 7");
+        wanted.environment["NAME"] = "ours";
+        wanted.secret_environment["KEY"] = Secret{"s3cret"};
+        wanted.dns_servers = {"192.0.2.53"};
+        const auto before = std::chrono::steady_clock::now();
+        const auto running = one.get(one.containers->ensure(wanted));
+        const auto took = std::chrono::steady_clock::now() - before;
+
+        ASSERT_TRUE(running) << running.error().message;
+        std::cout << "start to running: "
+                  << std::chrono::duration_cast<std::chrono::microseconds>(took).count() << " us\n";
+        const auto exit = one.get(one.containers->next_exit());
+        EXPECT_EQ(exit.kind, ContainerExit::Kind::exited);
+        EXPECT_EQ(exit.number, 7);
+        EXPECT_EQ(exit.text(), "exit code 7");
+        EXPECT_FALSE(exit.last_lines.empty());
+        const auto all = log();
+        EXPECT_THAT(all.out, HasSubstr("0\n         0    1000000      65536\n"));
+        EXPECT_THAT(all.out, HasSubstr("Seccomp:\t2\n"));
+        EXPECT_THAT(all.out, HasSubstr("NoNewPrivs:\t1\n"));
+        EXPECT_THAT(all.out, HasSubstr("CapEff:\t00000000800405fb\n"));
+        EXPECT_THAT(all.out, HasSubstr("ours s3cret\nnameserver 192.0.2.53\nnomount\nnouserns\n"));
+        EXPECT_THAT(all.err, HasSubstr("oops\n"));
+        EXPECT_EQ(all.marks.back(), "code=7");
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, MissingEntryPointIsNamedAndLeavesNothing)
+{
+    inside([&] {
+        auto one = agent();
+        auto wanted = spec("");
+        wanted.entry_point = "/no/such --thing";
+        const auto running = one.get(one.containers->ensure(wanted));
+
+        ASSERT_FALSE(running);
+        EXPECT_EQ(running.error().code, Errc::invalid);
+        EXPECT_THAT(running.error().message, HasSubstr("\"/no/such\" does not exist in the root"));
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+}  // namespace
+}  // namespace znode::container
