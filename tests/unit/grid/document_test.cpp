@@ -1,5 +1,7 @@
 #include "grid/document.hpp"
 
+#include <random>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -130,6 +132,46 @@ TEST(ZdbResultTest, OldAndNewFormAreReadAndWritten)
           R"({"Namespace":"1-1","IP":"::1","Port":9900})",
           R"({"Namespace":"1-1","IPs":["::1"],"IP":"::1","Port":9900})"})
         EXPECT_EQ(to_json(*from_json<ZdbResult>(text)), text);
+}
+
+/// A document that a stranger has damaged is read or refused, never more.
+TEST(DocumentTest, MutatedDocumentsDoNoHarm)
+{
+    Workload workload;
+    workload.workload_type = WorkloadType::container;
+    Container container;
+    container.environment = {{"A", "é<\u2028>"}, {"B", ""}};
+    container.network_connection = {{.network_id = "net", .ipaddress = *Ip::parse("2a02::1")}};
+    container.logs = {{.type = "redis", .data = {.stdout_url = "redis://h/x"}}};
+    workload.data = container;
+    workload.result.data.text = R"({"a":[1.5,"\u003c"]})";
+    const auto whole = to_json(workload);
+
+    std::mt19937 random{1};
+    const auto any = [&](std::size_t bound) { return random() % bound; };
+    for (int round = 0; round < 5'000; ++round) {
+        auto damaged = whole;
+        for (auto hits = 1 + any(4); hits > 0; --hits) {
+            const auto at = any(damaged.size());
+            switch (any(3)) {
+                case 0:
+                    damaged[at] = static_cast<char>(any(256));
+                    break;
+                case 1:
+                    damaged.erase(at, 1 + any(20));
+                    break;
+                default:
+                    damaged.insert(at, damaged.substr(any(damaged.size()), any(30)));
+                    break;
+            }
+        }
+        const auto read = from_json<Workload>(damaged);
+        if (!read) continue;
+        const auto text = to_json(*read);
+        const auto again = from_json<Workload>(text);
+        ASSERT_TRUE(again) << again.error().message << "\n" << text;
+        EXPECT_EQ(to_json(*again), text);
+    }
 }
 
 TEST(ChallengeTest, UnsetAddressPrintsAsNilAndUnknownEnumAsUnknown)
