@@ -25,7 +25,8 @@ Errc code_of(unsigned status)
         case 429:
             return Errc::unavailable;
         default:
-            return status >= 500 ? Errc::unavailable : Errc::invalid;
+            // A redirect is followed by nobody here: the URL in the config is not the explorer's.
+            return status >= 500 || status < 400 ? Errc::unavailable : Errc::invalid;
     }
 }
 

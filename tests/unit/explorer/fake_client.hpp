@@ -1,0 +1,42 @@
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "http/client.hpp"
+
+namespace znode::explorer {
+
+/// An HTTP client without a network: answers what the test has put in, keeps what it was asked.
+class FakeClient final : public http::Client {
+public:
+    Task<Result<http::Reply>> send(http::Request request) override
+    {
+        asked.push_back(std::move(request));
+        if (answers.empty()) co_return fail(Errc::unavailable, "connection refused");
+        auto answer = std::move(answers.front());
+        answers.pop_front();
+        co_return answer;
+    }
+    Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink) override
+    {
+        return send(std::move(request));
+    }
+    void close() noexcept override {}
+
+    void answer(unsigned status, std::string body, http::Headers headers = {})
+    {
+        http::Reply reply;
+        reply.status = status;
+        reply.body = std::move(body);
+        reply.headers = std::move(headers);
+        answers.push_back(std::move(reply));
+    }
+    const http::Request& last() const { return asked.back(); }
+
+    std::vector<http::Request> asked;
+    std::deque<http::Reply> answers;
+};
+
+}  // namespace znode::explorer
