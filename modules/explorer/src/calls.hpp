@@ -32,6 +32,18 @@ public:
         co_return std::move(*document);
     }
 
+    /// POST whose answer is a document.
+    template <class T>
+    Task<Result<T>> post(std::string path, std::string body, std::string key_id)
+    {
+        CO_TRY(
+            const auto reply,
+            co_await send(http::Method::post, path, std::move(body), std::move(key_id)));
+        auto document = grid::from_json<T>(reply.body);
+        if (!document) co_return misunderstood("POST " + path, std::move(document).error());
+        co_return std::move(*document);
+    }
+
     /// All pages of a list, page after page as `Pages` says.
     template <class T>
     Task<Result<std::vector<T>>> list(std::string path, std::string key_id)

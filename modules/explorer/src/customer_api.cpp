@@ -26,10 +26,7 @@ public:
         user.name = std::move(name);
         user.email = std::move(email);
         user.pubkey = calls_.self().public_key_hex();
-        CO_TRY(
-            const auto reply,
-            co_await calls_.send(Method::post, "/users", grid::to_json(user), {}));
-        CO_TRY(user, grid::from_json<grid::User>(reply.body));
+        CO_TRY(user, co_await calls_.post<grid::User>("/users", grid::to_json(user), {}));
         if (user.id <= 0) co_return fail(Errc::unavailable, "explorer gave the user no id");
         co_return user;
     }
@@ -51,9 +48,8 @@ public:
     Task<Result<std::int64_t>> create_farm(grid::Farm farm) override
     {
         CO_TRY(
-            const auto reply,
-            co_await calls_.send(Method::post, "/farms", grid::to_json(farm), key_if_any()));
-        CO_TRY(const auto created, grid::from_json<grid::CreatedId>(reply.body));
+            const auto created,
+            co_await calls_.post<grid::CreatedId>("/farms", grid::to_json(farm), key_if_any()));
         co_return created.id;
     }
     Task<Result<>> update_farm(grid::Farm farm) override
@@ -114,11 +110,8 @@ public:
         reservation.data = std::move(data);
         reservation.customer_tid = tid;
         reservation.customer_signature = calls_.self().sign_hex(reservation.json);
-        CO_TRY(
-            const auto reply,
-            co_await calls_.send(
-                Method::post, "/reservations/pools", grid::to_json(reservation), key_if_any()));
-        co_return grid::from_json<grid::PoolReply>(reply.body);
+        co_return co_await calls_.post<grid::PoolReply>(
+            "/reservations/pools", grid::to_json(reservation), key_if_any());
     }
     Task<Result<grid::Pool>> pool(std::int64_t id) override
     {
@@ -148,10 +141,9 @@ public:
         workload.epoch = {unix_now()};
         workload.customer_signature = calls_.self().sign_hex(grid::create_message(workload));
         CO_TRY(
-            const auto reply,
-            co_await calls_.send(
-                Method::post, "/reservations/workloads", grid::to_json(workload), key_if_any()));
-        CO_TRY(const auto created, grid::from_json<grid::CreateReply>(reply.body));
+            const auto created,
+            co_await calls_.post<grid::CreateReply>(
+                "/reservations/workloads", grid::to_json(workload), key_if_any()));
         co_return created.reservation_id;
     }
     Task<Result<grid::Workload>> workload(std::int64_t id) override

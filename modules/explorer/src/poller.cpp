@@ -7,6 +7,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// The originals' page; a shorter one means that the scan came to its end.
+constexpr std::size_t full_page = 200;
 constexpr Duration plain_interval = 2s;
 constexpr Duration least_gap = 1s;
 constexpr Duration first_retry = 2s;
@@ -87,7 +89,7 @@ Task<Result<PollPage>> Poller::next()
     if (!page->unchanged) {
         const bool news = is_news(*page);
         pause_ = pace_.after_page(news, page->waited, Clock::now() - start);
-        if (!news || page->entries.empty()) complete_ = true;
+        if (page->entries.size() < full_page) complete_ = true;
         etag_ = page->etag;
     } else {
         pause_ = pace_.after_page(false, true, Clock::now() - start);

@@ -17,14 +17,16 @@ constexpr mode_t only_owner_reads = 0400;
 /// The members of a 1.1.0 file. nlohmann's own messages quote the input, which is a secret.
 Result<Identity> parse_words(std::string_view content)
 {
-    const auto document =
+    auto document =
         nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false, /*comments=*/false);
     if (!document.is_object()) return fail(Errc::corrupt, "content is not a JSON object");
 
     const auto words = document.find("mnemonic");
     if (words == document.end() || !words->is_string())
         return fail(Errc::corrupt, "member mnemonic (24 words) is missing");
-    auto seed = seed_of(Secret{words->get<std::string>()});
+    const Secret kept{words->get<std::string>()};
+    wipe(words->get_ref<std::string&>());
+    auto seed = seed_of(kept);
     if (!seed) return fail(Errc::corrupt, std::move(seed).error().message);
 
     TRY(auto self, Identity::from_seed(*seed));

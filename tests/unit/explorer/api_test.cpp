@@ -100,6 +100,10 @@ TEST_F(ApiTest, AnswerThatMakesNoSenseIsUnavailable)
 {
     client.answer(200, "<html>");
     EXPECT_EQ(run(loop, node->user(7)).error().code, Errc::unavailable);
+    client.answer(201, "{}");
+    const auto created = run(loop, customer->create_farm({}));
+    EXPECT_EQ(created.error().code, Errc::unavailable);
+    EXPECT_THAT(created.error().message, HasSubstr("member id is missing"));
 }
 
 TEST_F(ApiTest, WorkloadIsSignedByTheCustomer)

@@ -71,7 +71,6 @@ TEST_F(PollerTest, CursorFollowsTheServerAndTheFirstQuestionDoesNotWait)
     EXPECT_EQ(client.asked[0].headers.find("If-None-Match"), std::nullopt);
     EXPECT_TRUE(client.asked[0].target.ends_with("/workloads?from=0")) << client.asked[0].target;
     EXPECT_EQ(poller.cursor(), 6);
-    EXPECT_FALSE(poller.complete());
 
     const auto second = next();
     ASSERT_TRUE(second);
@@ -81,6 +80,22 @@ TEST_F(PollerTest, CursorFollowsTheServerAndTheFirstQuestionDoesNotWait)
     EXPECT_TRUE(client.asked[1].target.ends_with("from=6"));
     EXPECT_EQ(poller.cursor(), 8);
     EXPECT_TRUE(poller.complete());
+}
+
+TEST_F(PollerTest, CompleteWhenAPageIsNotFull)
+{
+    std::string full = "[";
+    for (int id = 1; id <= 200; ++id)
+        full += (id > 1 ? "," : "") + (R"({"workload_type":2,"id":)" + std::to_string(id)) + "}";
+    client.answer(200, full + "]", {{"x-last-id", "200"}});
+    client.answer(200, R"([{"id":201,"workload_type":2}])", {{"x-last-id", "201"}});
+
+    ASSERT_TRUE(next());
+    EXPECT_FALSE(poller.complete());
+    ASSERT_TRUE(next());
+    EXPECT_TRUE(poller.complete());
+    poller.restart();
+    EXPECT_FALSE(poller.complete());
 }
 
 TEST_F(PollerTest, FailureKeepsTheCursor)

@@ -46,7 +46,8 @@ public:
     void restart() noexcept;
 
     std::int64_t cursor() const noexcept { return cursor_; }
-    /// Since `restart` (or the first question from 0) all pages up to the newest have come.
+    /// Since `restart` (or the first question from 0) everything that the explorer had for this
+    /// node has come.
     bool complete() const noexcept { return complete_; }
 
 private:
