@@ -1,0 +1,302 @@
+#include "core.hpp"
+
+#include <algorithm>
+
+#include <sodium.h>
+
+#include "base/failpoint.hpp"
+#include "base/hex.hpp"
+#include "explorer_server/accounting.hpp"
+#include "grid/units.hpp"
+#include "identity/identity.hpp"
+#include "kernel/files.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+// Documents are kept as the JSON that is shown; the columns beside them are what is searched.
+const std::vector<std::string> schema{
+    R"sql(
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, email TEXT NOT NULL,
+  document TEXT NOT NULL);
+CREATE INDEX user_email ON user (email);
+CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL,
+  document TEXT NOT NULL);
+CREATE INDEX farm_owner ON farm (owner);
+CREATE TABLE node (id INTEGER PRIMARY KEY, node_id TEXT NOT NULL UNIQUE, farm INTEGER NOT NULL,
+  country TEXT NOT NULL, city TEXT NOT NULL, deleted INTEGER NOT NULL,
+  cru REAL NOT NULL, mru REAL NOT NULL, sru REAL NOT NULL, hru REAL NOT NULL,
+  document TEXT NOT NULL);
+CREATE INDEX node_farm ON node (farm);
+CREATE TABLE gateway (id INTEGER PRIMARY KEY, node_id TEXT NOT NULL UNIQUE, farm INTEGER NOT NULL,
+  country TEXT NOT NULL, city TEXT NOT NULL, document TEXT NOT NULL);
+CREATE TABLE pool (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, empty_at INTEGER NOT NULL,
+  document TEXT NOT NULL);
+CREATE INDEX pool_owner ON pool (owner);
+CREATE INDEX pool_empty_at ON pool (empty_at);
+CREATE TABLE payment (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE workload (id INTEGER PRIMARY KEY, workload_id INTEGER NOT NULL, node TEXT NOT NULL,
+  customer INTEGER NOT NULL, pool INTEGER NOT NULL, next_action INTEGER NOT NULL,
+  customer_epoch INTEGER, document TEXT NOT NULL);
+CREATE INDEX workload_live ON workload (node, id) WHERE next_action IN (3, 4);
+CREATE INDEX workload_customer ON workload (customer, next_action);
+CREATE INDEX workload_pool ON workload (pool) WHERE next_action = 3;
+CREATE TABLE queue (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL,
+  id INTEGER NOT NULL, workload_id INTEGER NOT NULL, UNIQUE (node, id, workload_id));
+CREATE TABLE deliverable (node TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+)sql"};
+
+std::string random_hex(std::size_t bytes)
+{
+    std::string raw(bytes, '\0');
+    randombytes_buf(raw.data(), raw.size());
+    return to_hex(raw);
+}
+
+}  // namespace
+
+Refusal::Refusal(Error error) : status{500}, text{std::move(error).message} {}
+
+Result<std::unique_ptr<Core>> Core::open(Options options, Log log)
+{
+    if (::sodium_init() < 0) return fail(Errc::internal, "libsodium does not start");
+    TRY_DO(kernel::make_folders(options.data, 0700));
+    if (!options.hub.empty()) TRY_DO(kernel::make_folders(options.hub, 0755));
+    TRY(auto database,
+        store::Database::open(options.data / "explorer.db", store::Durability::full));
+    TRY_DO(database.migrate(schema));
+
+    std::string id;
+    TRY_DO(database.transaction([&]() -> Result<> {
+        TRY_DO(database.run(
+            "INSERT OR IGNORE INTO meta (name, value) VALUES ('id', ?)", {random_hex(8)}));
+        TRY_DO(database.run(
+            "INSERT OR IGNORE INTO counter (name, value) VALUES ('workload', ?)",
+            {options.first_id - 1}));
+        TRY(auto stored, database.text("SELECT value FROM meta WHERE name = 'id'"));
+        id = stored.value_or("");
+        return {};
+    }));
+    return std::make_unique<Core>(
+        std::move(database), std::move(options), std::move(id), std::move(log));
+}
+
+Result<std::int64_t> Core::next_id(std::string_view counter)
+{
+    TRY_DO(db.run(
+        "INSERT INTO counter (name, value) VALUES (?, 1) "
+        "ON CONFLICT (name) DO UPDATE SET value = value + 1",
+        {std::string{counter}}));
+    return last_id(counter);
+}
+
+Result<std::int64_t> Core::last_id(std::string_view counter)
+{
+    TRY(const auto value,
+        db.integer("SELECT value FROM counter WHERE name = ?", {std::string{counter}}));
+    return value.value_or(0);
+}
+
+Result<std::optional<grid::User>> Core::user(std::int64_t id)
+{
+    return document<grid::User>("SELECT document FROM user WHERE id = ?", {id});
+}
+
+Result<std::optional<grid::Farm>> Core::farm(std::int64_t id)
+{
+    return document<grid::Farm>("SELECT document FROM farm WHERE id = ?", {id});
+}
+
+Result<> Core::save_farm(const grid::Farm& farm)
+{
+    TRY_DO(db.run(
+        "INSERT INTO farm (id, name, owner, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
+        "UPDATE SET name = excluded.name, owner = excluded.owner, document = excluded.document",
+        {farm.id, farm.name, farm.threebot_id, grid::to_json(farm)}));
+    return {};
+}
+
+Result<std::optional<grid::Node>> Core::node(const std::string& node_id)
+{
+    return document<grid::Node>("SELECT document FROM node WHERE node_id = ?", {node_id});
+}
+
+Result<> Core::save_node(const grid::Node& node)
+{
+    const auto& total = node.total_resources;
+    TRY_DO(db.run(
+        "INSERT INTO node (id, node_id, farm, country, city, deleted, cru, mru, sru, hru, "
+        "document) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "farm = excluded.farm, country = excluded.country, city = excluded.city, "
+        "deleted = excluded.deleted, cru = excluded.cru, mru = excluded.mru, sru = excluded.sru, "
+        "hru = excluded.hru, document = excluded.document",
+        {node.id,
+         node.node_id,
+         node.farm_id,
+         node.location.country,
+         node.location.city,
+         std::int64_t{node.deleted},
+         static_cast<double>(total.cru),
+         total.mru,
+         total.sru,
+         total.hru,
+         grid::to_json(node)}));
+    return {};
+}
+
+Result<std::optional<grid::Gateway>> Core::gateway(const std::string& node_id)
+{
+    return document<grid::Gateway>("SELECT document FROM gateway WHERE node_id = ?", {node_id});
+}
+
+Result<std::optional<grid::Pool>> Core::pool(std::int64_t id)
+{
+    return document<grid::Pool>("SELECT document FROM pool WHERE id = ?", {id});
+}
+
+Result<> Core::save_pool(const grid::Pool& pool)
+{
+    TRY_DO(db.run(
+        "INSERT INTO pool (id, owner, empty_at, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
+        "UPDATE SET empty_at = excluded.empty_at, document = excluded.document",
+        {pool.pool_id, pool.customer_tid, pool.empty_at, grid::to_json(pool)}));
+    pools_changed = true;
+    return {};
+}
+
+Result<std::optional<Core::StoredWorkload>> Core::workload(std::int64_t id)
+{
+    TRY(auto found, document<grid::Workload>("SELECT document FROM workload WHERE id = ?", {id}));
+    if (!found) return std::optional<StoredWorkload>{};
+    TRY(const auto epoch, db.integer("SELECT customer_epoch FROM workload WHERE id = ?", {id}));
+    return std::optional<StoredWorkload>{StoredWorkload{
+        .document = *std::move(found),
+        .customer_epoch = epoch.value_or(0),
+        .has_epoch = epoch.has_value()}};
+}
+
+Result<> Core::save_workload(const StoredWorkload& workload)
+{
+    const auto& document = workload.document;
+    store::Value epoch{nullptr};
+    if (workload.has_epoch) epoch = workload.customer_epoch;
+    TRY_DO(db.run(
+        "INSERT INTO workload (id, workload_id, node, customer, pool, next_action, customer_epoch, "
+        "document) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "next_action = excluded.next_action, document = excluded.document",
+        {document.id,
+         document.workload_id,
+         document.node_id,
+         document.customer_tid,
+         document.pool_id,
+         static_cast<std::int64_t>(document.next_action),
+         epoch,
+         grid::to_json(document)}));
+    FP("explorer_server.workload.saved");
+    return {};
+}
+
+Result<> Core::enqueue(const grid::Workload& workload)
+{
+    TRY_DO(db.run(
+        "INSERT OR IGNORE INTO queue (node, id, workload_id) VALUES (?, ?, ?)",
+        {workload.node_id, workload.id, workload.workload_id}));
+    TRY_DO(db.run(
+        "INSERT INTO deliverable (node, count) VALUES (?, 1) "
+        "ON CONFLICT (node) DO UPDATE SET count = count + 1",
+        {workload.node_id}));
+    woken.insert(workload.node_id);
+    FP("explorer_server.workload.queued");
+    return {};
+}
+
+Result<> Core::dequeue(const grid::Workload& workload)
+{
+    TRY_DO(db.run(
+        "DELETE FROM queue WHERE node = ? AND id = ? AND workload_id = ?",
+        {workload.node_id, workload.id, workload.workload_id}));
+    return {};
+}
+
+Result<std::string> Core::etag_of(const std::string& node)
+{
+    TRY(const auto count, db.integer("SELECT count FROM deliverable WHERE node = ?", {node}));
+    return "\"" + database_id + "-" + std::to_string(count.value_or(0)) + "\"";
+}
+
+Result<bool> Core::anything_new(const std::string& node, std::int64_t from)
+{
+    TRY(const auto found,
+        db.integer(
+            "SELECT 1 FROM workload WHERE node = ? AND id >= ? AND next_action IN (3, 4) LIMIT 1",
+            {node, from}));
+    return found.has_value();
+}
+
+Result<std::array<unsigned char, 32>> Core::key_of_user_signer(const std::string& key_id)
+{
+    const auto unknown = [&] { return fail(Errc::not_found, "no key with id \"" + key_id + "\""); };
+    std::int64_t id = 0;
+    const auto [end, bad] = std::from_chars(key_id.data(), key_id.data() + key_id.size(), id);
+    if (bad != std::errc{} || end != key_id.data() + key_id.size() || id < 1) return unknown();
+    TRY(const auto found, user(id));
+    if (!found) return unknown();
+    return identity::key_of_hex(found->pubkey);
+}
+
+Result<> release(Core& core, const grid::Workload& workload, std::int64_t now)
+{
+    TRY(auto pool, core.pool(workload.pool_id));
+    const auto units = grid::resource_units(workload);
+    if (pool && units) {
+        remove_workload(*pool, workload.id, grid::cloud_units(*units), now);
+        TRY_DO(core.save_pool(*pool));
+    }
+    if (workload.workload_type != grid::WorkloadType::public_ip) return {};
+
+    TRY(const auto node, core.node(workload.node_id));
+    if (!node) return {};
+    TRY(auto farm, core.farm(node->farm_id));
+    if (!farm) return {};
+    for (auto& ip : farm->ipaddresses)
+        if (ip.reservation_id == workload.id) ip.reservation_id = 0;
+    return core.save_farm(*farm);
+}
+
+Result<std::int64_t> Core::expire_pools(std::int64_t now)
+{
+    std::int64_t next = now + 3600;
+    TRY_DO(db.transaction([&]() -> Result<> {
+        TRY(auto empty,
+            documents<grid::Pool>("SELECT document FROM pool WHERE empty_at <= ?", {now}));
+        for (auto& pool : empty) {
+            sync_pool(pool, now);
+            TRY(const auto live,
+                documents<grid::Workload>(
+                    "SELECT document FROM workload WHERE pool = ? AND next_action = 3",
+                    {pool.pool_id}));
+            for (const auto& document : live) {
+                const auto units = grid::resource_units(document);
+                if (!units || !needs_exhausted(pool, grid::cloud_units(*units))) continue;
+                TRY(auto stored, workload(document.id));
+                stored->document.next_action = grid::NextAction::remove;
+                TRY_DO(save_workload(*stored));
+                TRY_DO(enqueue(stored->document));
+                log->info("workload ends with its pool id={} pool={}", document.id, pool.pool_id);
+            }
+            // What still uses it is charged until its node confirms the end; looking again every
+            // second would not hasten that.
+            pool.empty_at = grid::Pool::never;
+            TRY_DO(save_pool(pool));
+        }
+        TRY(const auto earliest, db.integer("SELECT min(empty_at) FROM pool"));
+        if (earliest) next = std::clamp(*earliest, now + 1, now + 3600);
+        return {};
+    }));
+    return next;
+}
+
+}  // namespace znode::explorer_server

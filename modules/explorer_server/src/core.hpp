@@ -1,0 +1,251 @@
+#pragma once
+// The explorer without network: requests in, answers out, one transaction each. Runs on the store
+// lane; knows no loop.
+
+#include <charconv>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "explorer_server/explorer_server.hpp"
+#include "grid/document.hpp"
+#include "grid/farm.hpp"
+#include "grid/node.hpp"
+#include "grid/pool.hpp"
+#include "grid/workload.hpp"
+#include "http/message.hpp"
+#include "http/url.hpp"
+#include "store/database.hpp"
+
+namespace znode::explorer_server {
+
+/// Why a request is not granted, in the form that clients of the grid know.
+struct Refusal {
+    enum class Form { json, signature, plain, empty };
+
+    unsigned status = 500;
+    std::string text = {};
+    Form form = Form::json;
+    bool keeps_changes = false;  ///< Ids are used up by this refusal, or a document stays.
+
+    Refusal() = default;
+    Refusal(unsigned code, std::string reason, Form how = Form::json)
+        : status{code}, text{std::move(reason)}, form{how}
+    {
+    }
+    // NOLINTNEXTLINE(google-explicit-constructor): TRY turns an Error into a Refusal.
+    Refusal(Error error);
+    Refusal keeping() &&
+    {
+        keeps_changes = true;
+        return std::move(*this);
+    }
+};
+template <class T = http::Reply>
+using Answer = tl::expected<T, Refusal>;
+
+inline tl::unexpected<Refusal> refuse(
+    unsigned status, std::string text, Refusal::Form form = Refusal::Form::json)
+{
+    return tl::unexpected(Refusal{status, std::move(text), form});
+}
+/// The originals' word for what is not in their database.
+inline constexpr const char* no_document = "mongo: no documents in result";
+
+/// One request, taken apart.
+struct Call {
+    const http::Request& request;
+    http::Target target;
+    std::vector<std::string> parts;  ///< What the wildcards of the route matched.
+    bool old_prefix = false;         ///< /explorer instead of /api/v1.
+    std::int64_t now = 0;
+    std::string signer = {};  ///< Key id, where the route demands a signature.
+
+    std::string_view part(std::size_t index) const { return parts[index]; }
+    std::optional<std::string_view> argument(std::string_view name) const
+    {
+        return target.find(name);
+    }
+};
+
+http::Reply json_reply(unsigned status, std::string json);
+http::Reply null_reply(unsigned status);
+http::Reply reply_of(const Refusal& refusal);
+
+/// `text` as the originals' Go reads an integer; 400 with its words otherwise.
+Answer<std::int64_t> integer_of(std::string_view text, std::string_view prefix = "");
+
+/// LIMIT and OFFSET of a list, and the value of its Pages header.
+struct Paging {
+    std::int64_t page = 1;
+    std::int64_t size = 100;
+    static Paging of(const Call& call);
+    std::int64_t offset() const { return (page - 1) * size; }
+    void mark(http::Reply& reply, std::int64_t total) const;
+};
+
+/// Decodes a body; 400 with the decoder's words.
+template <class T>
+Answer<T> body_of(const Call& call)
+{
+    auto document = grid::from_json<T>(call.request.body);
+    if (!document) return refuse(400, std::move(document).error().message);
+    return *std::move(document);
+}
+
+class Core {
+public:
+    Core(store::Database database, Options options, std::string database_id, Log log)
+        : db{std::move(database)},
+          options{std::move(options)},
+          database_id{std::move(database_id)},
+          log{std::move(log)}
+    {
+    }
+
+    /// Opens the database, brings its schema up to date.
+    static Result<std::unique_ptr<Core>> open(Options options, Log log);
+
+    /// Answers everything but the waiting of a long poll.
+    http::Reply handle(const http::Request& request, std::int64_t now);
+
+    /// Deletes what empty pools can't pay any more; when to look again (unix seconds).
+    Result<std::int64_t> expire_pools(std::int64_t now);
+
+    // Storage of documents. All of it inside of the transaction of the request.
+    Result<std::int64_t> next_id(std::string_view counter);
+    Result<std::int64_t> last_id(std::string_view counter);
+    Result<std::optional<grid::User>> user(std::int64_t id);
+    Result<std::optional<grid::Farm>> farm(std::int64_t id);
+    Result<> save_farm(const grid::Farm& farm);
+    Result<std::optional<grid::Node>> node(const std::string& node_id);
+    Result<> save_node(const grid::Node& node);
+    Result<std::optional<grid::Gateway>> gateway(const std::string& node_id);
+    Result<std::optional<grid::Pool>> pool(std::int64_t id);
+    Result<> save_pool(const grid::Pool& pool);
+
+    struct StoredWorkload {
+        grid::Workload document;
+        std::int64_t customer_epoch = 0;  ///< What the customer signed; `epoch` is the server's.
+        bool has_epoch = false;
+    };
+    Result<std::optional<StoredWorkload>> workload(std::int64_t id);
+    Result<> save_workload(const StoredWorkload& workload);
+    /// Puts it into its node's queue and wakes the node.
+    Result<> enqueue(const grid::Workload& workload);
+    Result<> dequeue(const grid::Workload& workload);
+    /// The node's ETag: changes with everything that becomes deliverable.
+    Result<std::string> etag_of(const std::string& node);
+    /// Whether the node has something new from this id on.
+    Result<bool> anything_new(const std::string& node, std::int64_t from);
+
+    /// The key of a user's key id, in the words of the original verifier.
+    Result<std::array<unsigned char, 32>> key_of_user_signer(const std::string& key_id);
+
+    /// Rows of documents, decoded one by one.
+    template <class T>
+    Result<std::vector<T>> documents(
+        std::string_view sql, const std::vector<store::Value>& values = {})
+    {
+        std::vector<T> found;
+        std::optional<Error> broken;
+        TRY_DO(db.query(sql, values, [&](const store::Row& row) {
+            auto document = grid::from_json<T>(row.text(0));
+            if (document)
+                found.push_back(*std::move(document));
+            else
+                broken = Error{Errc::corrupt, std::move(document).error().message};
+            return !broken;
+        }));
+        if (broken) return tl::unexpected(std::move(*broken).during("stored document"));
+        return found;
+    }
+    template <class T>
+    Result<std::optional<T>> document(std::string_view sql, const std::vector<store::Value>& values)
+    {
+        TRY(auto found, documents<T>(sql, values));
+        if (found.empty()) return std::optional<T>{};
+        return std::optional<T>{std::move(found.front())};
+    }
+
+    store::Database db;
+    const Options options;
+    const std::string database_id;
+    Log log;
+    std::set<std::string> woken;  ///< Nodes that have something new since the last look.
+    bool pools_changed = false;
+
+private:
+    Answer<> dispatch(const http::Request& request, std::int64_t now);
+};
+
+// The routes' handlers, one file per subject.
+Answer<> list_users(Core& core, Call& call);
+Answer<> get_user(Core& core, Call& call);
+Answer<> create_user(Core& core, Call& call);
+Answer<> update_user(Core& core, Call& call);
+Answer<> validate_user(Core& core, Call& call);
+
+Answer<> list_farms(Core& core, Call& call);
+Answer<> get_farm(Core& core, Call& call);
+Answer<> create_farm(Core& core, Call& call);
+Answer<> update_farm(Core& core, Call& call);
+Answer<> add_farm_ips(Core& core, Call& call);
+Answer<> remove_farm_ips(Core& core, Call& call);
+Answer<> remove_farm_node(Core& core, Call& call);
+
+Answer<> list_nodes(Core& core, Call& call);
+Answer<> get_node(Core& core, Call& call);
+Answer<> register_node(Core& core, Call& call);
+Answer<> set_interfaces(Core& core, Call& call);
+Answer<> set_ports(Core& core, Call& call);
+Answer<> set_capacity(Core& core, Call& call);
+Answer<> set_uptime(Core& core, Call& call);
+Answer<> set_used(Core& core, Call& call);
+Answer<> configure_public(Core& core, Call& call);
+Answer<> configure_free(Core& core, Call& call);
+Answer<> configure_dedicated(Core& core, Call& call);
+Answer<> list_gateways(Core& core, Call& call);
+Answer<> get_gateway(Core& core, Call& call);
+
+Answer<> get_prices(Core& core, Call& call);
+Answer<> create_pool(Core& core, Call& call);
+Answer<> get_pool(Core& core, Call& call);
+Answer<> list_pools(Core& core, Call& call);
+Answer<> get_payment(Core& core, Call& call);
+
+Answer<> create_workload(Core& core, Call& call);
+Answer<> list_workloads(Core& core, Call& call);
+Answer<> get_workload(Core& core, Call& call);
+Answer<> sign_delete(Core& core, Call& call);
+Answer<> sign_provision(Core& core, Call& call);
+Answer<> get_conversion(Core& core, Call& call);
+Answer<> post_conversion(Core& core, Call& call);
+
+Answer<> poll_workloads(Core& core, Call& call);
+Answer<> get_by_gwid(Core& core, Call& call);
+Answer<> put_result(Core& core, Call& call);
+Answer<> confirm_deleted(Core& core, Call& call);
+
+Answer<> hub_alive(Core& core, Call& call);
+Answer<> hub_list(Core& core, Call& call);
+Answer<> hub_light(Core& core, Call& call);
+Answer<> hub_get(Core& core, Call& call);
+Answer<> hub_put(Core& core, Call& call);
+
+// Shared by several subjects.
+
+/// 401 unless the request is signed by a user; gives the user's id.
+Answer<std::int64_t> signing_user(Core& core, const Call& call);
+/// Whether a valid user's signature over at least these headers is there.
+bool is_signed_by_user(Core& core, const Call& call, std::vector<std::string> required);
+/// 401 unless signed by a node or gateway; gives its id.
+Answer<std::string> signing_node(Core& core, const Call& call);
+
+/// A workload as everybody sees it: the pipeline applied, the customer's epoch added.
+std::string show(const Core::StoredWorkload& workload);
+/// Ends the charging of a workload and gives its public address back.
+Result<> release(Core& core, const grid::Workload& workload, std::int64_t now);
+
+}  // namespace znode::explorer_server

@@ -1,0 +1,317 @@
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "base/text.hpp"
+#include "core.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+using http::Method;
+using http::Reply;
+using Handle = Answer<> (*)(Core&, Call&);
+
+struct Route {
+    Method method;
+    /// Pieces of the path; `{n}` matches digits, `{g}` a gwid, `{x}` any one piece.
+    std::string_view pattern;
+    Handle handle;
+    enum class Under { both, api, old } under = Under::both;
+};
+
+using Under = Route::Under;
+
+constexpr std::array routes{
+    Route{Method::get, "users", list_users},
+    Route{Method::post, "users", create_user},
+    Route{Method::get, "users/{x}", get_user},
+    Route{Method::put, "users/{x}", update_user},
+    Route{Method::post, "users/{x}/validate", validate_user},
+
+    Route{Method::get, "farms", list_farms},
+    Route{Method::post, "farms", create_farm},
+    Route{Method::get, "farms/{x}", get_farm},
+    Route{Method::put, "farms/{x}", update_farm},
+    Route{Method::post, "farms/{x}/ip", add_farm_ips},
+    Route{Method::del, "farms/{x}/ip", remove_farm_ips},
+    Route{Method::del, "farms/{x}/{x}", remove_farm_node},
+
+    Route{Method::get, "nodes", list_nodes},
+    Route{Method::post, "nodes", register_node},
+    Route{Method::get, "nodes/{x}", get_node},
+    Route{Method::post, "nodes/{x}/interfaces", set_interfaces},
+    Route{Method::post, "nodes/{x}/ports", set_ports},
+    Route{Method::post, "nodes/{x}/capacity", set_capacity},
+    Route{Method::post, "nodes/{x}/uptime", set_uptime},
+    Route{Method::post, "nodes/{x}/used_resources", set_used},
+    Route{Method::post, "nodes/{x}/configure_public", configure_public},
+    Route{Method::post, "nodes/{x}/configure_free", configure_free},
+    Route{Method::put, "nodes/{x}/dedicated", configure_dedicated},
+    Route{Method::get, "gateways", list_gateways},
+    Route{Method::get, "gateways/{x}", get_gateway},
+
+    Route{Method::get, "prices", get_prices, Under::api},
+
+    Route{Method::post, "reservations/pools", create_pool},
+    Route{Method::get, "reservations/pools/{n}", get_pool},
+    Route{Method::get, "reservations/pools/owner/{n}", list_pools},
+    Route{Method::get, "reservations/pools/payment/{n}", get_payment},
+
+    Route{Method::get, "reservations/convert", get_conversion, Under::api},
+    Route{Method::post, "reservations/convert", post_conversion, Under::api},
+
+    Route{Method::get, "reservations/workloads", list_workloads},
+    Route{Method::post, "reservations/workloads", create_workload},
+    Route{Method::get, "reservations/workloads/{n}", get_workload},
+    Route{Method::get, "reservations/workloads/{g}", get_by_gwid, Under::old},
+    Route{Method::post, "reservations/workloads/{n}/sign/delete", sign_delete},
+    Route{Method::post, "reservations/workloads/{n}/sign/provision", sign_provision},
+    // What a client library of the originals asks for, which they never served.
+    Route{Method::get, "workloads", list_workloads},
+    Route{Method::post, "workloads", create_workload},
+    Route{Method::get, "workloads/{n}", get_workload},
+    Route{Method::post, "workloads/{n}/sign/delete", sign_delete},
+    Route{Method::post, "workloads/{n}/sign/provision", sign_provision},
+
+    Route{Method::get, "reservations/nodes/{x}/workloads", poll_workloads},
+    Route{Method::get, "reservations/nodes/workloads/{g}", get_by_gwid},
+    Route{Method::put, "reservations/nodes/{x}/workloads/{g}", put_result},
+    Route{Method::del, "reservations/nodes/{x}/workloads/{g}", confirm_deleted},
+};
+
+constexpr std::array hub_routes{
+    Route{Method::get, "api/flist", hub_alive},
+    Route{Method::get, "api/flist/{x}", hub_list},
+    Route{Method::get, "api/flist/{x}/{x}/light", hub_light},
+    Route{Method::get, "{x}/{x}", hub_get},
+    Route{Method::head, "{x}/{x}", hub_get},
+    Route{Method::put, "{x}/{x}", hub_put},
+};
+
+bool is_digits(std::string_view text)
+{
+    return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_gwid(std::string_view text)
+{
+    const auto dash = text.find('-');
+    return dash != std::string_view::npos && is_digits(text.substr(0, dash)) &&
+           is_digits(text.substr(dash + 1));
+}
+
+bool matches(
+    std::string_view pattern,
+    const std::vector<std::string_view>& pieces,
+    std::vector<std::string>& parts)
+{
+    parts.clear();
+    const auto wanted = split(pattern, '/');
+    if (wanted.size() != pieces.size()) return false;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const auto piece = pieces[i];
+        if (wanted[i] == "{n}"   ? !is_digits(piece)
+            : wanted[i] == "{g}" ? !is_gwid(piece)
+            : wanted[i] == "{x}" ? piece.empty()
+                                 : wanted[i] != piece)
+            return false;
+        if (!wanted[i].starts_with('{')) continue;
+        auto plain = http::percent_decode(piece);
+        if (!plain) return false;
+        parts.push_back(*std::move(plain));
+    }
+    return true;
+}
+
+tl::unexpected<Refusal> page_not_found()
+{
+    return refuse(404, "404 page not found\n", Refusal::Form::plain);
+}
+
+/// The same path without repeated slashes, or "" when it has none.
+std::string without_double_slashes(const http::Target& target, std::string_view whole)
+{
+    if (target.path.find("//") == std::string::npos) return {};
+    std::string clean;
+    for (const char c : target.path)
+        if (c != '/' || !clean.ends_with('/')) clean += c;
+    return clean + std::string{whole.substr(target.path.size())};
+}
+
+/// A browser asks what it may do; any origin may.
+Answer<> preflight(const http::Request& request)
+{
+    if (!request.headers.find("Origin") || !request.headers.find("Access-Control-Request-Method"))
+        return Reply{};
+    const auto method = request.headers.get("Access-Control-Request-Method");
+    if (method != "GET" && method != "HEAD" && method != "POST")
+        return refuse(405, "", Refusal::Form::empty);
+    for (const auto name : split(request.headers.get("Access-Control-Request-Headers"), ',')) {
+        const auto wanted = to_lower(trim(name));
+        if (!wanted.empty() && wanted != "content-type" && wanted != "accept" &&
+            wanted != "accept-language" && wanted != "content-language" && wanted != "origin")
+            return refuse(403, "", Refusal::Form::empty);
+    }
+    Reply reply;
+    if (!request.headers.get("Access-Control-Request-Headers").empty())
+        reply.headers.add("Access-Control-Allow-Headers", "Content-Type");
+    reply.headers.add("Access-Control-Allow-Origin", "*");
+    return reply;
+}
+
+Answer<> find_and_call(
+    Core& core,
+    Call& call,
+    std::span<const Route> table,
+    const std::vector<std::string_view>& pieces)
+{
+    bool path_known = false;
+    for (const auto& route : table) {
+        if (route.under == Under::api && call.old_prefix) continue;
+        if (route.under == Under::old && !call.old_prefix) continue;
+        if (!matches(route.pattern, pieces, call.parts)) continue;
+        path_known = true;
+        if (route.method == call.request.method) return route.handle(core, call);
+    }
+    if (path_known) return refuse(405, "", Refusal::Form::empty);
+    return page_not_found();
+}
+
+}  // namespace
+
+Reply json_reply(unsigned status, std::string json)
+{
+    Reply reply{.status = status, .body = std::move(json)};
+    reply.body += '\n';
+    reply.headers.add("Content-Type", "application/json");
+    return reply;
+}
+
+Reply null_reply(unsigned status) { return json_reply(status, "null"); }
+
+Reply reply_of(const Refusal& refusal)
+{
+    using Form = Refusal::Form;
+    if (refusal.form == Form::empty) return Reply{.status = refusal.status};
+    if (refusal.form == Form::plain) {
+        Reply reply{.status = refusal.status, .body = refusal.text};
+        if (!reply.body.ends_with('\n')) reply.body += '\n';
+        reply.headers.add("Content-Type", "text/plain; charset=utf-8");
+        return reply;
+    }
+    auto reply = json_reply(refusal.status, grid::to_json(grid::ErrorReply{refusal.text}));
+    if (refusal.form == Form::signature)
+        reply.headers.add("Www-Authenticate", "Signature headers=\"(created) date threebot-id\"");
+    return reply;
+}
+
+Answer<std::int64_t> integer_of(std::string_view text, std::string_view prefix)
+{
+    std::int64_t number = 0;
+    auto digits = text;
+    if (digits.starts_with('+')) digits.remove_prefix(1);
+    const auto [end, bad] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (bad == std::errc{} && end == digits.data() + digits.size()) return number;
+    const bool too_large =
+        bad == std::errc::result_out_of_range && end == digits.data() + digits.size();
+    return refuse(
+        400,
+        std::string{prefix} + "strconv.ParseInt: parsing \"" + printable(text) +
+            (too_large ? "\": value out of range" : "\": invalid syntax"));
+}
+
+Paging Paging::of(const Call& call)
+{
+    Paging paging;
+    paging.page = to_number<std::int64_t>(call.argument("page").value_or("1")).value_or(1);
+    paging.size = to_number<std::int64_t>(call.argument("size").value_or("100")).value_or(100);
+    // A size without sense is no request for everything, or a garbled count of pages.
+    if (paging.size < 1) paging.size = 100;
+    paging.size = std::min<std::int64_t>(paging.size, 1000);
+    paging.page = std::clamp<std::int64_t>(paging.page, 1, INT64_MAX / 1000);
+    return paging;
+}
+
+void Paging::mark(Reply& reply, std::int64_t total) const
+{
+    reply.headers.add("Pages", std::to_string((total + size - 1) / size));
+}
+
+Answer<> Core::dispatch(const http::Request& request, std::int64_t now)
+{
+    Call call{.request = request, .target = http::parse_target(request.target), .parts = {}};
+    call.now = now;
+    if (request.method == Method::options) return preflight(request);
+
+    if (auto clean = without_double_slashes(call.target, request.target); !clean.empty()) {
+        Reply moved{.status = 301};
+        moved.headers.add("Location", std::move(clean));
+        return moved;
+    }
+    auto pieces = split(call.target.path, '/');
+    if (pieces.size() < 2 || !pieces[0].empty()) return page_not_found();
+    pieces.erase(pieces.begin());
+
+    if (request.method == Method::get &&
+        (call.target.path == "/" || call.target.path == "/explorer" ||
+         call.target.path == "/api/v1")) {
+        Reply page{
+            .body =
+                "<!DOCTYPE html><title>znode</title><p>A private explorer; its API is "
+                "below <code>/api/v1</code>.</p>\n"};
+        page.headers.add("Content-Type", "text/html; charset=utf-8");
+        return page;
+    }
+    const bool api = pieces.size() > 2 && pieces[0] == "api" && pieces[1] == "v1";
+    call.old_prefix = pieces.size() > 1 && pieces[0] == "explorer";
+    if (api || call.old_prefix) {
+        pieces.erase(pieces.begin(), pieces.begin() + (api ? 2 : 1));
+        return find_and_call(*this, call, routes, pieces);
+    }
+    if (options.hub.empty()) return page_not_found();
+    return find_and_call(*this, call, hub_routes, pieces);
+}
+
+Reply Core::handle(const http::Request& request, std::int64_t now)
+{
+    // One transaction for whatever it does: an answer means that it is on disk, a refusal that
+    // nothing has happened, unless it says so itself.
+    std::optional<Answer<>> answer;
+    const auto work = [&]() -> Result<> {
+        answer.emplace(dispatch(request, now));
+        if (!*answer && !answer->error().keeps_changes) return fail(Errc::invalid, "refused");
+        return {};
+    };
+    const bool reads = request.method == Method::get || request.method == Method::head ||
+                       request.method == Method::options;
+    const auto done = reads ? work() : db.transaction(work);
+
+    Reply reply;
+    if (answer && *answer && !done) {
+        log->error("database refuses error=\"{}\"", done.error().message);
+        reply = reply_of({503, "the explorer can't write its database; try again"});
+    } else if (!answer) {
+        log->error("database refuses error=\"{}\"", done.error().message);
+        reply = reply_of({503, "the explorer's database is busy; try again"});
+    } else if (*answer) {
+        reply = **std::move(answer);
+    } else {
+        const auto& refusal = answer->error();
+        if (refusal.status >= 500)
+            log->warn(
+                "request failed target={} error=\"{}\"",
+                printable(request.target),
+                printable(refusal.text, 400));
+        reply = reply_of(refusal);
+    }
+    if (request.headers.find("Origin") && request.method != Method::options) {
+        reply.headers.set("Access-Control-Allow-Origin", "*");
+        reply.headers.set("Access-Control-Expose-Headers", "Pages");
+    }
+    if (reply.status == 404 && reply.headers.get("Content-Type").starts_with("text/plain"))
+        reply.headers.set("X-Content-Type-Options", "nosniff");
+    return reply;
+}
+
+}  // namespace znode::explorer_server

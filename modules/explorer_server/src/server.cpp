@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <ctime>
+#include <map>
+
+#include <boost/asio/ip/address.hpp>
+
+#include "async/blocking.hpp"
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+#include "base/text.hpp"
+#include "core.hpp"
+#include "rate_limit.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+using http::Reply;
+using http::Request;
+
+/// A node's poll that may be held until something happens.
+struct LongPoll {
+    std::string node;
+    std::int64_t from = 0;
+    Duration wait{0};
+    std::string etag;  ///< What the node knows; empty: nothing.
+};
+
+/// "wait=30" out of a Prefer header; 0 when it is not there.
+std::chrono::seconds wanted_wait(const Request& request)
+{
+    for (const auto value : request.headers.all("Prefer"))
+        for (const auto preference : split(value, ',')) {
+            const auto text = trim(preference);
+            if (!text.starts_with("wait=")) continue;
+            return std::chrono::seconds{to_number<unsigned short>(text.substr(5)).value_or(0)};
+        }
+    return std::chrono::seconds{0};
+}
+
+std::optional<LongPoll> long_poll_of(const Request& request, Duration longest)
+{
+    if (request.method != http::Method::get) return std::nullopt;
+    const auto wait = wanted_wait(request);
+    if (wait.count() <= 0) return std::nullopt;
+    const auto target = http::parse_target(request.target);
+    auto path = std::string_view{target.path};
+    for (const auto* prefix : {"/api/v1/reservations/nodes/", "/explorer/reservations/nodes/"}) {
+        if (!path.starts_with(prefix)) continue;
+        path.remove_prefix(std::string_view{prefix}.size());
+        const auto slash = path.find('/');
+        const auto from = to_number<std::int64_t>(target.find("from").value_or(""));
+        if (slash == std::string_view::npos || path.substr(slash) != "/workloads" || !from ||
+            *from < 0)
+            return std::nullopt;
+        return LongPoll{
+            .node = std::string{path.substr(0, slash)},
+            .from = *from,
+            .wait = std::min<Duration>(wait, longest),
+            .etag = std::string{request.headers.get("If-None-Match")}};
+    }
+    return std::nullopt;
+}
+
+/// A name that rebinding could have brought here is none of ours.
+bool is_our_host(std::string_view header, const std::vector<std::string>& hosts)
+{
+    if (header.empty()) return true;
+    auto name = header;
+    if (name.starts_with('[')) {
+        name = name.substr(1, name.find(']') - 1);
+    } else if (const auto colon = name.find(':'); colon != std::string_view::npos) {
+        name = name.substr(0, colon);
+    }
+    boost::system::error_code no_address;
+    (void)asio::ip::make_address(name, no_address);
+    if (!no_address) return true;
+    const auto lower = to_lower(name);
+    return lower == "localhost" || std::ranges::find(hosts, lower) != hosts.end();
+}
+
+class LoopExplorerServer : public ExplorerServer {
+public:
+    LoopExplorerServer(asio::io_context& loop, std::unique_ptr<Core> core, Log log)
+        : core_{std::move(core)},
+          log_{std::move(log)},
+          limit_{core_->options.requests_per_second, core_->options.burst},
+          loop_{loop},
+          pools_changed_{loop},
+          group_{loop},
+          lane_{1}
+    {
+        group_.spawn(watch_pools());
+    }
+
+    Task<Reply> answer(const Request& request, const http::Peer& peer) override
+    {
+        if (!limit_.allow(peer.address, Clock::now())) {
+            auto reply = reply_of({429, "too many requests from your address"});
+            reply.headers.add("Retry-After", "1");
+            co_return reply;
+        }
+        if (!is_our_host(request.headers.get("Host"), core_->options.hosts))
+            co_return reply_of({421, "this host name is not served here; see zgrid serve --host"});
+        if (auto poll = long_poll_of(request, core_->options.longest_wait))
+            co_return co_await hold(&request, *std::move(poll));
+        co_return co_await handle(&request);
+    }
+
+    Task<> stop() override
+    {
+        stopping_ = true;
+        for (auto& [node, event] : waiting_) event->notify();
+        pools_changed_.notify();
+        co_await group_.drain();
+    }
+
+private:
+    std::int64_t now() const
+    {
+        return core_->options.now ? core_->options.now() : std::int64_t{std::time(nullptr)};
+    }
+
+    /// What a visit to the database leaves for the loop. The core itself is the lane's.
+    struct Visit {
+        Reply reply;
+        std::set<std::string> woken;
+        bool pools_changed = false;
+    };
+
+    Task<Reply> handle(const Request* request)
+    {
+        const auto time = now();
+        auto visit = co_await lane_.run([&] {
+            Visit done{.reply = core_->handle(*request, time)};
+            done.woken.swap(core_->woken);
+            done.pools_changed = std::exchange(core_->pools_changed, false);
+            return done;
+        });
+        wake(visit.woken);
+        if (visit.pools_changed) pools_changed_.notify();
+        co_return std::move(visit.reply);
+    }
+
+    void wake(const std::set<std::string>& nodes)
+    {
+        for (const auto& node : nodes) {
+            const auto [first, last] = waiting_.equal_range(node);
+            for (auto entry = first; entry != last; ++entry) entry->second->notify();
+        }
+    }
+
+    /// Takes the poll off the list of the waiting however it ends.
+    struct Waiter {
+        LoopExplorerServer& server;
+        Event event;
+        std::multimap<std::string, Event*>::iterator place;
+
+        Waiter(LoopExplorerServer& owner, const std::string& node)
+            : server{owner}, event{owner.loop_}, place{owner.waiting_.emplace(node, &event)}
+        {
+        }
+        ~Waiter() { server.waiting_.erase(place); }
+        Waiter(const Waiter&) = delete;
+        Waiter& operator=(const Waiter&) = delete;
+    };
+
+    struct Look {
+        Result<std::string> etag;
+        Result<bool> anything_new;
+        Result<std::int64_t> counter;
+    };
+
+    Task<Reply> hold(const Request* request, LongPoll poll)
+    {
+        // On the list before the first look, so that nothing falls in between.
+        Waiter waiter{*this, poll.node};
+        const auto until = Clock::now() + poll.wait;
+        std::string etag;
+        for (;;) {
+            const auto look = co_await lane_.run([&] {
+                return Look{
+                    core_->etag_of(poll.node),
+                    core_->anything_new(poll.node, poll.from),
+                    core_->last_id("workload")};
+            });
+            if (!look.etag || !look.anything_new || !look.counter) break;
+            etag = *look.etag;
+            if (poll.etag != etag || *look.anything_new) break;
+            if (stopping_ || Clock::now() >= until) {
+                Reply idle{.status = 304};
+                idle.headers.add("x-last-id", std::to_string(*look.counter));
+                mark(idle, etag, poll.wait);
+                co_return idle;
+            }
+            (void)co_await waiter.event.wait_for(until - Clock::now());
+        }
+        // The mark was read before the page: what comes in between is told twice, not never.
+        auto reply = co_await handle(request);
+        if (!etag.empty()) mark(reply, etag, poll.wait);
+        co_return reply;
+    }
+
+    static void mark(Reply& reply, const std::string& etag, Duration wait)
+    {
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+        reply.headers.add("ETag", etag);
+        reply.headers.add("Preference-Applied", "wait=" + std::to_string(seconds));
+    }
+
+    Task<> watch_pools()
+    {
+        while (!stopping_) {
+            const auto time = now();
+            struct Expiry {
+                Result<std::int64_t> next;
+                std::set<std::string> woken;
+            };
+            const auto expiry = co_await lane_.run([&] {
+                Expiry done{.next = core_->expire_pools(time), .woken = {}};
+                done.woken.swap(core_->woken);
+                core_->pools_changed = false;
+                return done;
+            });
+            wake(expiry.woken);
+            if (!expiry.next)
+                log_->error("pools can't be looked at error=\"{}\"", expiry.next.error().message);
+            const auto pause = expiry.next ? *expiry.next - time : 60;
+            if (stopping_) co_return;
+            (void)co_await pools_changed_.wait_for(
+                std::chrono::seconds{std::max<std::int64_t>(pause, 1)});
+        }
+    }
+
+    std::unique_ptr<Core> core_;
+    Log log_;
+    RateLimit limit_;
+    asio::io_context& loop_;
+    std::multimap<std::string, Event*> waiting_;
+    bool stopping_ = false;
+    Event pools_changed_;
+    TaskGroup group_;
+    Blocking lane_;  // Last: its threads end before the core does.
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ExplorerServer>> make_explorer_server(
+    asio::io_context& loop, Options options, Log log)
+{
+    if (options.first_id < 1) return fail(Errc::invalid, "the first id must be 1 or more");
+    for (auto& host : options.hosts) host = to_lower(host);
+    auto core = Core::open(std::move(options), log);
+    if (!core)
+        return tl::unexpected(std::move(core).error().during("open the explorer's database"));
+    return std::make_unique<LoopExplorerServer>(loop, *std::move(core), std::move(log));
+}
+
+http::ServerLimits server_limits(const Options& options)
+{
+    http::ServerLimits limits;
+    // Flists are published in one piece.
+    limits.body = options.hub.empty() ? std::uint64_t{8} << 20U : std::uint64_t{64} << 20U;
+    limits.connections = 16'384;
+    limits.connections_per_address = 12'000;
+    return limits;
+}
+
+}  // namespace znode::explorer_server
