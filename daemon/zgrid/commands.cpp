@@ -1,13 +1,13 @@
 #include "commands.hpp"
 
 #include "context.hpp"
+#include "serve.hpp"
 
 namespace znode::zgrid {
 
 void add_commands(CLI::App& app, Context& context)
 {
-    (void)app;
-    (void)context;
+    add_serve(app, context);
 }
 
 }  // namespace znode::zgrid
