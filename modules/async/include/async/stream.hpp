@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include <boost/asio/buffer.hpp>
+
 #include "async/task.hpp"
 
 namespace znode {
