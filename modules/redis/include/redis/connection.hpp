@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/stream.hpp"
+#include "redis/protocol.hpp"
+#include "redis/url.hpp"
+
+namespace znode::redis {
+
+/// A logged-on connection. One user at a time; after an error it is of no use and is dropped:
+/// whoever wants another one opens it.
+class Connection {
+public:
+    /// Connects, logs on (AUTH, SELECT) and waits for PING, all within `patience`. Errc::denied
+    /// when the server refuses the password or wants one.
+    [[nodiscard]] static Task<Result<std::unique_ptr<Connection>>> open(
+        Server server, Duration patience);
+
+    /// One command, one reply. An error reply is Errc::denied for missing rights, else
+    /// Errc::invalid.
+    [[nodiscard]] Task<Result<Reply>> command(
+        std::vector<std::string> arguments, Duration patience);
+
+    /// Sends commands made by append_command; their replies are fetched by `receive`, in order.
+    [[nodiscard]] Task<Result<>> send(std::string_view commands, Duration patience);
+
+    /// The next reply, error replies included.
+    [[nodiscard]] Task<Result<Reply>> receive(Duration patience);
+
+    /// Fetches replies until `count` have come or one is not an integer; says how many were.
+    /// `refused` is then that other reply. `got` is true to the end also when this fails.
+    [[nodiscard]] Task<Result<>> receive_integers(
+        std::size_t count, std::size_t* got, std::string* refused, Duration patience);
+
+    std::string remote() const { return stream_->remote_address(); }
+
+private:
+    explicit Connection(std::unique_ptr<Stream> stream);
+    Task<Result<>> log_on(Server server);
+    Task<Result<Reply>> read_reply();
+    Task<Result<>> read_integers(std::size_t count, std::size_t* got, std::string* refused);
+
+    std::unique_ptr<Stream> stream_;
+    Parser parser_;
+    std::vector<char> buffer_;
+};
+
+/// What a caller can do about an error reply.
+[[nodiscard]] Error error_of_reply(std::string_view text);
+
+}  // namespace znode::redis
