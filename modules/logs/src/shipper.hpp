@@ -1,0 +1,82 @@
+#pragma once
+
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+#include "logs/folder_watch.hpp"
+#include "logs/line_splitter.hpp"
+#include "logs/shipper.hpp"
+#include "redis/connection.hpp"
+
+namespace znode::logs {
+
+/// PUBLISH commands that go out together, and where the cursor stands after each.
+struct Batch {
+    std::string commands;
+    std::vector<Cursor> after;
+    std::vector<std::size_t> sizes;  ///< Bytes of each line.
+    Cursor end;                      ///< Where the cursor stands once all are answered.
+
+    bool empty() const noexcept { return after.empty(); }
+};
+
+/// Sends one stream of one container to one channel.
+class Shipper {
+public:
+    struct Place {
+        std::string gwid;
+        Stream stream = Stream::out;
+        std::string key;  ///< Of the cursor.
+        std::filesystem::path folder;
+    };
+    Shipper(
+        asio::io_context& loop,
+        Place place,
+        redis::Target target,
+        Blocking& disks,
+        FolderWatch& watch,
+        Cursors& cursors,
+        Log log,
+        ShipperConfig config);
+
+    void start();
+    /// Waits until nothing is pending, or for so long.
+    Task<> drain_lines(Duration patience);
+    /// Ends sending; stores the cursor unless it is about to be forgotten.
+    Task<> stop(bool keep_cursor);
+
+    Task<ShipperStatus> status();
+    const redis::Target& target() const noexcept { return target_; }
+
+private:
+    Task<> run();
+    Task<Result<>> load_cursor();
+    Task<Result<>> ship();
+    Task<Result<>> await_answers(redis::Connection* connection, const Batch* batch);
+    Task<Result<Batch>> next_batch();
+    Task<> store_cursor(bool now);
+    void rewind();
+    void tell(const Error& error);
+    std::string where() const;
+
+    Place place_;
+    redis::Target target_;
+    Blocking& disks_;
+    FolderWatch& watch_;
+    Cursors& cursors_;
+    Log log_;
+    ShipperConfig config_;
+
+    TaskGroup group_;
+    Event changed_;  // The folder did.
+    Event idle_;     // Everything that was there has been sent.
+    Cursor cursor_;  // Everything before it has been answered.
+    Cursor stored_;
+    Clock::time_point stored_at_{};
+    RecordReader reader_;
+    LineSplitter splitter_;
+    bool watched_ = false;
+    bool is_idle_ = false;
+    ShipperStatus status_;
+};
+
+}  // namespace znode::logs
