@@ -62,6 +62,7 @@ bool redirect(const std::string& file)
 Result<> serve(zdb::Options options, int tell)
 {
     const Log log = make_log("znode-zdb", options.verbose ? "debug" : "info");
+    const std::string log_file = options.log_file;
     TRY(auto engine, zdb::open_engine(std::move(options.engine), log));
     if (options.dump) {
         for (const zdb::Space* space : engine->spaces())
@@ -72,6 +73,9 @@ Result<> serve(zdb::Options options, int tell)
     TRY(const auto server, zdb::make_server(*engine, std::move(options.server), log));
     arm_signals(*server);
     log->info("serving namespaces={} port={}", engine->spaces().size(), server->port());
+    // Until here complaints went to who started it.
+    if (!log_file.empty() && !redirect(log_file))
+        return fail(Errc::invalid, "--logfile " + log_file + ": cannot be opened");
     if (tell >= 0) {
         (void)!::write(tell, "", 1);  // The parent that does not hear it says so itself.
         ::close(tell);
@@ -102,8 +106,6 @@ int main(int argc, char** argv)
     int tell = -1;
     if (options->background && (tell = go_to_background()) < 0)
         return complain({Errc::unavailable, "cannot go to the background"});
-    if (!options->log_file.empty() && !redirect(options->log_file))
-        return complain({Errc::invalid, "--logfile: cannot be opened"});
     if (auto done = serve(std::move(*options), tell); !done) return complain(done.error());
     return 0;
 }

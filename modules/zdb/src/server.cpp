@@ -5,17 +5,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <map>
-#include <netdb.h>
 
+#include "listeners.hpp"
 #include "session.hpp"
 
 namespace znode::zdb {
@@ -55,8 +51,15 @@ public:
         stop_event_ = kernel::Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
         if (!stop_event_) return fail_errno(errno, "eventfd");
         TRY_DO(watch(stop_event_.get(), &stop_event_));
-        if (!config_.socket.empty()) TRY_DO(listen_unix());
-        if (config_.tcp) TRY_DO(listen_tcp());
+        if (!config_.socket.empty()) {
+            TRY(unix_listener_, zdb::listen_unix(config_.socket));
+            TRY_DO(watch(unix_listener_.get(), &unix_listener_));
+        }
+        if (config_.tcp) {
+            TRY(tcp_listener_, zdb::listen_tcp(config_.address, config_.port));
+            TRY_DO(watch(tcp_listener_.get(), &tcp_listener_));
+            port_ = port_of(tcp_listener_);
+        }
         return {};
     }
 
@@ -103,81 +106,6 @@ private:
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
             return fail_errno(errno, "epoll_ctl");
         return {};
-    }
-
-    Result<> listen_unix()
-    {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        if (config_.socket.size() >= sizeof address.sun_path)
-            return fail(Errc::invalid, config_.socket + ": too long for a unix socket");
-        std::memcpy(address.sun_path, config_.socket.data(), config_.socket.size());
-        const auto* where = reinterpret_cast<const sockaddr*>(&address);
-
-        const kernel::Fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-        if (!probe) return fail_errno(errno, "socket");
-        if (::connect(probe.get(), where, sizeof address) == 0)
-            return fail(Errc::exists, config_.socket + ": another server listens there");
-        ::unlink(config_.socket.c_str());
-
-        kernel::Fd listener{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-        if (!listener) return fail_errno(errno, "socket");
-        // Who reaches the socket may administrate: nobody but the owner, from its first moment.
-        const auto before = ::umask(0177);
-        const int bound = ::bind(listener.get(), where, sizeof address);
-        const int err = errno;
-        ::umask(before);
-        if (bound != 0) return fail_errno(err, "bind " + config_.socket);
-        if (::listen(listener.get(), 4096) != 0) return fail_errno(errno, "listen");
-        unix_listener_ = std::move(listener);
-        return watch(unix_listener_.get(), &unix_listener_);
-    }
-
-    Result<> listen_tcp()
-    {
-        addrinfo hints{};
-        hints.ai_family = AF_UNSPEC;
-        hints.ai_socktype = SOCK_STREAM;
-        hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-        addrinfo* found = nullptr;
-        const int no_host = ::getaddrinfo(
-            config_.address.c_str(), std::to_string(config_.port).c_str(), &hints, &found);
-        if (no_host != 0)
-            return fail(
-                Errc::invalid, "--listen " + config_.address + ": " + ::gai_strerror(no_host));
-        const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses{
-            found, &::freeaddrinfo};
-        auto bound = bind_tcp(addresses->ai_family, addresses->ai_addr, addresses->ai_addrlen);
-        if (!bound && config_.address == "::") {
-            // A kernel without IPv6 still has a default.
-            sockaddr_in any{};
-            any.sin_family = AF_INET;
-            any.sin_port = htons(config_.port);
-            if (bind_tcp(AF_INET, reinterpret_cast<const sockaddr*>(&any), sizeof any)) return {};
-        }
-        return bound;
-    }
-
-    Result<> bind_tcp(int family, const sockaddr* address, socklen_t length)
-    {
-        kernel::Fd listener{::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-        if (!listener) return fail_errno(errno, "socket");
-        const int on = 1;
-        const int off = 0;
-        (void)::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (family == AF_INET6)
-            (void)::setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        if (::bind(listener.get(), address, length) != 0)
-            return fail_errno(
-                errno, "listen on " + config_.address + " port " + std::to_string(config_.port));
-        if (::listen(listener.get(), 4096) != 0) return fail_errno(errno, "listen");
-        sockaddr_in6 own{};
-        socklen_t size = sizeof own;
-        // sockaddr_in has its port at the same place.
-        if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&own), &size) == 0)
-            port_ = ntohs(own.sin6_port);
-        tcp_listener_ = std::move(listener);
-        return watch(tcp_listener_.get(), &tcp_listener_);
     }
 
     void accept_all(const kernel::Fd& listener, bool unix_socket)

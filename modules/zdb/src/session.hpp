@@ -109,6 +109,7 @@ public:
     void data(Session& session, Arguments arguments);
     void info(Session& session, Arguments arguments);
     void stop(Session& session, Arguments arguments);
+    // commands_namespace.cpp
     void nsnew(Session& session, Arguments arguments);
     void nsdel(Session& session, Arguments arguments);
     void nslist(Session& session, Arguments arguments);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "kernel/fd.hpp"
+
+namespace znode::zdb {
+
+/// A socket of mode 0600, for who reaches it may administrate. A stale file is replaced;
+/// Errc::exists when a server answers there.
+Result<kernel::Fd> listen_unix(const std::string& path);
+
+/// "::" serves IPv4 as well, and IPv4 alone on a kernel without IPv6.
+Result<kernel::Fd> listen_tcp(const std::string& address, unsigned short port);
+unsigned short port_of(const kernel::Fd& listener) noexcept;
+
+}  // namespace znode::zdb

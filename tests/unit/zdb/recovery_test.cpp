@@ -1,0 +1,189 @@
+// What a crash or a rotten disk may leave behind.
+
+#include <unistd.h>
+
+#include "format.hpp"
+#include "zdb_fixture.hpp"
+
+namespace znode::zdb {
+namespace {
+
+class RecoveryTest : public EngineTest, public testing::WithParamInterface<Mode> {
+protected:
+    Space& here() { return GetParam() == Mode::sequential ? ids() : space(); }
+    /// Key number n: a name, or the id it will get.
+    std::string key(std::uint64_t n) const
+    {
+        return GetParam() == Mode::sequential ? id(n) : "key" + std::to_string(n);
+    }
+    std::string add(std::uint64_t n, std::string_view value)
+    {
+        return put(here(), GetParam() == Mode::sequential ? "" : key(n), value);
+    }
+};
+
+TEST_P(RecoveryTest, CutAnywhereTheSegmentHoldsExactlyTheWholeGroupsBefore)
+{
+    open();
+    std::vector<std::uintmax_t> ends;
+    for (std::uint64_t n = 0; n < 6; ++n) {
+        add(n, "value " + std::to_string(n));
+        ends.push_back(here().disk_bytes());
+    }
+    const auto file = segment(here(), 1);
+    const auto whole = *kernel::read_file(file);
+    ASSERT_EQ(whole.size(), ends.back());
+
+    for (std::uintmax_t size = sizeof(SegmentHeader); size <= whole.size(); size += 7) {
+        engine.reset();
+        ASSERT_TRUE(kernel::write_file_atomically(file, whole.substr(0, size), 0600));
+        open();
+        const auto held = static_cast<std::uint64_t>(
+            std::ranges::count_if(ends, [&](auto end) { return end <= size; }));
+        ASSERT_EQ(here().entries(), held) << "cut at " << size;
+        for (std::uint64_t n = 0; n < 6; ++n)
+            EXPECT_EQ(get(here(), key(n)), n < held ? "value " + std::to_string(n) : "(absent)");
+        // New writes are not swallowed by what was torn.
+        const auto fresh = add(99, "fresh");
+        kill_and_open();
+        EXPECT_EQ(get(here(), fresh), "fresh");
+        EXPECT_EQ(here().entries(), held + 1);
+    }
+}
+
+TEST_P(RecoveryTest, IdsOfATornTailAreNotGivenAgain)
+{
+    if (GetParam() == Mode::user) return;
+    open();
+    for (std::uint64_t n = 0; n < 4; ++n) add(n, "value");
+    const auto file = segment(here(), 1);
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) - 4);
+    kill_and_open();
+    const auto fresh = add(0, "fresh");
+    EXPECT_NE(fresh, id(3));
+    EXPECT_EQ(get(here(), id(3)), "(absent)");
+}
+
+TEST_P(RecoveryTest, EachFlippedByteIsFoundAndTheOtherKeysAreServed)
+{
+    open();
+    std::vector<std::uintmax_t> ends{sizeof(SegmentHeader)};
+    for (std::uint64_t n = 0; n < 5; ++n) {
+        add(n, "the value " + std::to_string(n));
+        ends.push_back(here().disk_bytes());
+    }
+    const auto file = segment(here(), 1);
+    // The last record is left alone: damage in it is a torn tail.
+    for (std::uintmax_t at = ends[0]; at < ends[4]; at += 3) {
+        engine.reset();
+        flip(file, at);
+        open();
+        for (std::uint64_t n = 0; n < 5; ++n) {
+            const auto value = get(here(), key(n));
+            const bool hit = at >= ends[n] && at < ends[n + 1];
+            if (hit) {
+                EXPECT_TRUE(
+                    value == "(absent)" || value == "(corrupt)" || value == "(error)" ||
+                    value == "the value " + std::to_string(n))
+                    << "byte " << at << ": " << value;
+            } else {
+                EXPECT_EQ(value, "the value " + std::to_string(n)) << "byte " << at;
+            }
+        }
+        engine.reset();
+        flip(file, at);
+    }
+}
+
+TEST_P(RecoveryTest, DamageWhileRunningIsAnErrorAndNeverBytes)
+{
+    open();
+    const std::string large(50'000, 'x');
+    const auto first = add(0, large);
+    const auto second = add(1, "good");
+    flip(segment(here(), 1), sizeof(SegmentHeader) + 200);
+    EXPECT_EQ(get(here(), first), "(corrupt)");
+    EXPECT_EQ(get(here(), second), "good");
+    EXPECT_EQ(here().counters().data_faults, 1U);
+}
+
+TEST_P(RecoveryTest, TheIndexIsBuiltFromTheSegmentsWhateverBecameOfIt)
+{
+    model.segment_size = 700;
+    open();
+    for (std::uint64_t n = 0; n < 60; ++n) add(n, "value " + std::to_string(n));
+    put(here(), key(7), "newer");
+    EXPECT_EQ(here().remove(key(9), 1), DeleteOutcome::deleted);
+    engine->commit();
+    const auto count = here().entries();
+    engine->stop();
+    engine.reset();
+    const auto check = [&](std::string_view damage) {
+        open();
+        EXPECT_EQ(here().entries(), count) << damage;
+        EXPECT_EQ(get(here(), key(7)), "newer") << damage;
+        EXPECT_EQ(get(here(), key(9)), "(absent)") << damage;
+        EXPECT_EQ(get(here(), key(59)), "value 59") << damage;
+        engine.reset();
+    };
+    check("none");
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator{folder.path() / "index"}) {
+        if (!entry.is_regular_file() || entry.file_size() < 40) continue;
+        flip(entry.path(), entry.file_size() - 10);
+        check("flipped byte");
+        std::filesystem::resize_file(entry.path(), entry.file_size() / 2);
+        check("cut");
+    }
+    std::filesystem::remove_all(folder.path() / "index");
+    check("all gone");
+}
+
+TEST_P(RecoveryTest, ATornCatalogKeepsWhatWasAcknowledgedBefore)
+{
+    open();
+    add(0, "kept");
+    ASSERT_TRUE(engine->create("later"));
+    engine.reset();
+    const auto catalog = folder.path() / "data" / "catalog";
+    std::filesystem::resize_file(catalog, std::filesystem::file_size(catalog) - 5);
+    open();
+    EXPECT_EQ(get(here(), key(0)), "kept");
+    EXPECT_EQ(engine->find("later"), nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, RecoveryTest, testing::Values(Mode::user, Mode::sequential), [](const auto& tested) {
+        return std::string{tested.param == Mode::user ? "User" : "Sequential"};
+    });
+
+TEST_F(EngineTest, AHalfMadeSegmentIsNoObstacle)
+{
+    open();
+    put(space(), "a", "1");
+    ASSERT_TRUE(engine->rotate(space()));
+    put(space(), "b", "2");
+    const auto file = segment(space(), 2);
+    engine.reset();
+    std::filesystem::resize_file(file, 50);
+    open();
+    EXPECT_EQ(get(space(), "a"), "1");
+    put(space(), "c", "3");
+    kill_and_open();
+    EXPECT_EQ(get(space(), "c"), "3");
+}
+
+TEST_F(EngineTest, AMachineThatLostPowerSkipsIds)
+{
+    open();
+    put(ids(), "", "a");
+    engine.reset();
+    ASSERT_TRUE(
+        kernel::write_file_atomically(folder.path() / "data" / "running", "another boot\n", 0600));
+    open();
+    EXPECT_NE(put(ids(), "", "b"), id(1));
+    EXPECT_EQ(get(ids(), id(0)), "a");
+}
+
+}  // namespace
+}  // namespace znode::zdb
