@@ -79,8 +79,8 @@ bool is_confined(int pid)
     char text[8192];
     std::snprintf(path, sizeof path, "/proc/%d/status", pid);
     return read_text(AT_FDCWD, path, text, sizeof text) &&
-        std::strstr(text, "\nSeccomp:\t2\n") != nullptr &&
-        std::strstr(text, "\nNoNewPrivs:\t1\n") != nullptr;
+           std::strstr(text, "\nSeccomp:\t2\n") != nullptr &&
+           std::strstr(text, "\nNoNewPrivs:\t1\n") != nullptr;
 }
 
 /// What znode-init left in the status file.
@@ -99,6 +99,7 @@ public:
     int run();
 
 private:
+    void enter_cgroup();
     [[noreturn]] void fail(const char* step, int number);
     void report(const char* text);
     void open_page();
@@ -287,6 +288,19 @@ void Monitor::container_ended()
     page_->phase = MonitorPhase::ended;
 }
 
+/// The first move between cgroups may wait for a grace period of the kernel (20 ms); those that
+/// come with it are free. So this is done while the runtime is at it too.
+void Monitor::enter_cgroup()
+{
+    for (int i = 0; i < options_.cgroup_count; ++i) {
+        if (write_file(options_.cgroups[i], "0")) continue;
+        const int err = errno;
+        if (runtime_fd_ >= 0)
+            (void)::syscall(SYS_pidfd_send_signal, runtime_fd_, SIGKILL, nullptr, 0);
+        fail("cgroup", err);
+    }
+}
+
 int Monitor::run()
 {
     ::signal(SIGPIPE, SIG_IGN);
@@ -294,8 +308,6 @@ int Monitor::run()
     (void)::setsid();
     if (options_.ready_fd >= 0) (void)::fcntl(options_.ready_fd, F_SETFD, FD_CLOEXEC);
     (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);
-    for (int i = 0; i < options_.cgroup_count; ++i)
-        if (!write_file(options_.cgroups[i], "0")) fail("cgroup", errno);
     // The last to go when memory runs out; not granted everywhere.
     (void)write_file("/proc/self/oom_score_adj", "-500");
 
@@ -333,7 +345,9 @@ int Monitor::run()
         if (runtime_ < 0) fail("fork", errno);
         runtime_fd_ = static_cast<int>(::syscall(SYS_pidfd_open, runtime_, 0));
         if (runtime_fd_ < 0) fail("pidfd", errno);
+        enter_cgroup();
     } else {
+        enter_cgroup();
         if (page_->pid == 0) fail("page", ESRCH);
         watch_container();
     }

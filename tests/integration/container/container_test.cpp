@@ -265,5 +265,156 @@ TEST_F(ContainerTest, MissingEntryPointIsNamedAndLeavesNothing)
     });
 }
 
+/// The monitor of the test's container.
+pid_t monitor_of(const fs::path& folder)
+{
+    const auto bytes = *kernel::read_file(folder / "run/c/12-1/phase");
+    pid_t pid = 0;
+    std::memcpy(&pid, bytes.data() + offsetof(MonitorPage, monitor_pid), sizeof pid);
+    return pid;
+}
+
+TEST_F(ContainerTest, LinesSurviveTheMonitorAndTheAgent)
+{
+    inside([&] {
+        pid_t pid = 0;
+        constexpr int lines = 200000;
+        {
+            auto one = agent();
+            const auto running = one.get(
+                one.containers->ensure(spec("seq 1 " + std::to_string(lines) + "; exit 3")));
+            ASSERT_TRUE(running) << running.error().message;
+            pid = running->pid;
+            ::kill(monitor_of(folder.path()), SIGKILL);
+        }
+        // The agent is gone as well; what follows is its successor.
+        auto two = agent();
+        const auto found = two.get(two.containers->list());
+        ASSERT_TRUE(found);
+        ASSERT_EQ(found->size(), 1U);
+        EXPECT_EQ(found->front().owner, R"({"gwid": "12-1"})");
+        if (found->front().running) {
+            EXPECT_EQ(found->front().running->pid, pid);
+            const auto exit = two.get(two.containers->next_exit());
+            EXPECT_EQ(exit.number, 3);
+        } else {
+            EXPECT_EQ(found->front().exit->number, 3);
+        }
+        std::string expected;
+        for (int i = 1; i <= lines; ++i) expected += std::to_string(i) + "\n";
+        EXPECT_TRUE(log().out == expected) << log().out.size() << " of " << expected.size();
+        ASSERT_TRUE(two.get(two.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, LimitsHold)
+{
+    inside([&] {
+        auto one = agent();
+        auto hog = spec(
+            "head -c 200000000 /dev/zero | tail > /dev/null; echo hog $?; i=0; "
+            "while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done; wait");
+        hog.limits.pids = 20;
+        hog.entry_point =
+            "/bin/sh -c '" +
+            std::string{"x=$(head -c 200000000 /dev/zero | busybox tr \"\\000\" x); echo never"} +
+            "'";
+        auto running = one.get(one.containers->ensure(hog));
+        ASSERT_TRUE(running) << running.error().message;
+        auto exit = one.get(one.containers->next_exit());
+        EXPECT_TRUE(exit.out_of_memory) << exit.text();
+
+        auto forks = spec("i=0; while [ $i -lt 60 ]; do sleep 9 & i=$((i+1)); done; wait");
+        forks.limits.pids = 20;
+        running = one.get(one.containers->ensure(forks));
+        ASSERT_TRUE(running) << running.error().message;
+        exit = one.get(one.containers->next_exit());
+        EXPECT_TRUE(exit.out_of_pids) << exit.text();
+        EXPECT_THAT(log().err, HasSubstr("can't fork"));
+
+        const auto quota =
+            kernel::read_file("/sys/fs/cgroup/cpu" + holder.cgroup_root + "/12-1/cpu.cfs_quota_us");
+        if (quota) {
+            EXPECT_EQ(trim(*quota), "50000") << "half a CPU";
+        }
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, StopPassesTheSignalOnAndThenKills)
+{
+    inside([&] {
+        auto one = agent();
+        ASSERT_TRUE(one.get(one.containers->ensure(
+            spec("trap \"echo bye; exit 5\" TERM; while :; do sleep 1; done"))));
+        const auto again = one.get(one.containers->ensure(spec("exit 1")));
+        ASSERT_TRUE(again) << "runs already, and is left alone";
+        auto ended = one.get(one.containers->stop("12-1", seconds{10}));
+        ASSERT_TRUE(ended) << ended.error().message;
+        EXPECT_EQ(ended->text(), "exit code 5");
+
+        ASSERT_TRUE(one.get(
+            one.containers->ensure(spec("trap \"\" TERM; echo deaf; while :; do sleep 1; done"))));
+        ended = one.get(one.containers->stop("12-1", milliseconds{200}));
+        ASSERT_TRUE(ended) << ended.error().message;
+        EXPECT_EQ(ended->text(), "killed by signal 9");
+
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false))) << "again is fine";
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, VolumeIsMountedInsideOfTheRootOnly)
+{
+    inside([&] {
+        auto one = agent();
+        ASSERT_TRUE(kernel::make_folders(folder.path() / "volume"));
+        // A hostile root: the mount point is a link out of it.
+        fs::create_symlink("../../../../../tmp", folder.path() / "lower/data");
+        fs::create_directory(folder.path() / "lower/tmp");
+        auto wanted = spec("echo kept > /data/file; stat -c %u /data/file; sleep 600");
+        wanted.volumes = {{folder.path() / "volume", "/data", false}};
+        const auto running = one.get(one.containers->ensure(wanted));
+
+        ASSERT_TRUE(running) << running.error().message;
+        ASSERT_TRUE(one.get(one.containers->stop("12-1", seconds{0})));
+        EXPECT_EQ(kernel::read_file(folder.path() / "volume/file").value_or("none"), "kept\n");
+        struct stat info{};
+        ASSERT_EQ(::stat((folder.path() / "volume/file").c_str(), &info), 0);
+        EXPECT_EQ(info.st_uid, 0U) << "id-mapped: on disk the volume knows no tenant's range";
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, ProcessesWithoutAPageAreFoundBeforeAStart)
+{
+    inside([&] {
+        pid_t first = 0;
+        {
+            auto one = agent();
+            const auto running = one.get(one.containers->ensure(spec("exec sleep 600")));
+            ASSERT_TRUE(running) << running.error().message;
+            first = running->pid;
+            ::kill(monitor_of(folder.path()), SIGKILL);
+        }
+        // Everything that is known of it vanishes; only the processes and cgroups are left.
+        fs::remove_all(folder.path() / "run/c/12-1");
+        fs::remove_all(folder.path() / "run/crun/12-1");
+        auto two = agent();
+        const auto running = two.get(two.containers->ensure(spec("exec sleep 600")));
+
+        ASSERT_TRUE(running) << running.error().message;
+        EXPECT_NE(running->pid, first);
+        const auto stat = kernel::read_file("/proc/" + std::to_string(first) + "/stat");
+        EXPECT_TRUE(!stat || stat->find(") Z ") != std::string::npos) << "the first copy runs";
+        ASSERT_TRUE(two.get(two.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
 }  // namespace
 }  // namespace znode::container
