@@ -52,11 +52,9 @@ int number_of_type(std::string_view handle)
 
 std::string dmi_report(std::string_view dmidecode)
 {
-    Json report;
-    auto& tooling = report["tooling"];
-    tooling["aggregator"] = "";
-    tooling["decoder"] = "znode";
-    auto& sections = report["sections"] = Json::array();
+    // Put together at the end: a new member of an ordered object moves those that are there.
+    Json tooling{{"aggregator", ""}, {"decoder", "znode"}};
+    Json sections = Json::array();
 
     Json* properties = nullptr;
     Json* property = nullptr;
@@ -91,6 +89,9 @@ std::string dmi_report(std::string_view dmidecode)
             (*property)["items"].push_back(printable(text));
         }
     }
+    Json report;
+    report["tooling"] = std::move(tooling);
+    report["sections"] = std::move(sections);
     return report.dump();
 }
 
