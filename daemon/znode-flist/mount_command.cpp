@@ -11,6 +11,7 @@
 
 #include "base/text.hpp"
 #include "flist/mount.hpp"
+#include "flist/owners.hpp"
 #include "kernel/files.hpp"
 #include "kernel/mount.hpp"
 #include "opened.hpp"
@@ -113,6 +114,8 @@ Result<> mount(const MountCommand& command, Log log)
             return fail(Errc::not_found, command.folder + ": " + ec.message());
         return absolute.string();
     }());
+
+    TRY_DO(resolve_owners(*opened->tree, *opened->content));
 
     kernel::Fd fuse;
     if (command.fuse_fd) {

@@ -30,9 +30,9 @@ public:
 /// How long one attempt may take.
 inline constexpr std::chrono::milliseconds attempt_patience{10'000};
 
-/// Opens a store by URL: `zdb://` and `redis://[[user][:password]@]host[:port][/namespace]`,
-/// `dir:///path`, `http(s)://host[:port]/path`. No connection is made yet. Errc::invalid says what
-/// is wrong with the URL and never repeats its password.
+/// Opens a store by URL: `zdb://` and `redis://[[user][:password]@]host[:port][/namespace]`, either
+/// with the path of a unix socket in place of host and port, or `dir:///path`. No connection is
+/// made yet. Errc::invalid says what is wrong with the URL and never repeats its password.
 Result<std::unique_ptr<BlockStore>> open_store(
     const Secret& url, std::chrono::milliseconds patience = attempt_patience);
 
