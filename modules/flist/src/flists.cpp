@@ -1,0 +1,402 @@
+#include "flist/flists.hpp"
+
+#include <sys/stat.h>
+
+#include <csignal>
+#include <set>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <nlohmann/json.hpp>
+
+#include "async/child.hpp"
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+#include "base/failpoint.hpp"
+#include "base/hex.hpp"
+#include "base/text.hpp"
+#include "downloads.hpp"
+#include "flist/block.hpp"
+#include "flist/mount.hpp"
+#include "flist/store.hpp"
+#include "kernel/files.hpp"
+#include "kernel/mount.hpp"
+#include "server_process.hpp"
+
+namespace znode::flist {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// What is known of a living mount. Lives as long as the mount is ours.
+struct Held {
+    explicit Held(MountRecord known) : record{std::move(known)} {}
+
+    MountRecord record;
+    kernel::Fd fuse;  // The second holder of the mount: ours.
+    std::optional<kernel::Child> server;
+    std::uint64_t replaced = 0;
+    bool removing = false;
+};
+
+/// Entry point and environment as the packer wrote them; whatever makes no sense is left out, for
+/// nothing depends on them.
+void take_metadata(const std::string& info, MountedFlist& mounted)
+{
+    const auto json = nlohmann::json::parse(info, nullptr, false);
+    if (!json.is_object() || !json.contains("metadata")) return;
+    const auto parsed = [&](const char* name) {
+        const auto& table = json["metadata"];
+        if (!table.is_object() || !table.contains(name) || !table[name].is_string())
+            return nlohmann::json{};
+        return nlohmann::json::parse(table[name].get<std::string>(), nullptr, false);
+    };
+    const auto entry_point = parsed("entrypoint");
+    if (entry_point.is_array())
+        for (const auto& word : entry_point)
+            if (word.is_string()) mounted.entry_point.push_back(word.get<std::string>());
+    const auto environment = parsed("environ");
+    if (environment.is_object())
+        for (const auto& [name, value] : environment.items())
+            if (value.is_string()) mounted.environment[name] = value.get<std::string>();
+}
+
+class ProcessFlists : public Flists {
+public:
+    ProcessFlists(asio::io_context& loop, Blocking& lane, FlistsConfig config, Log log)
+        : loop_{loop},
+          lane_{lane},
+          config_{std::move(config)},
+          log_{std::move(log)},
+          downloads_{
+              loop, lane, config_.cache_dir / "flists", config_.file_limit, config_.ca_file, log_},
+          released_{loop},
+          watchers_{loop}
+    {
+    }
+
+    Task<Result<>> recover() override
+    {
+        CO_TRY_DO(make_folders());
+        std::error_code ec;
+        for (const auto& entry : fs::directory_iterator{states(), ec})
+            if (auto known = co_await recover_one(entry.path()); !known)
+                log_->warn(
+                    "mount not recovered state={} error={}",
+                    entry.path().string(),
+                    known.error().message);
+        if (ec) co_return fail_errno(ec.value(), "list " + states().string());
+        co_return Result<>{};
+    }
+
+    Task<Result<MountedFlist>> ensure(FlistSpec spec) override
+    {
+        CO_TRY_DO(make_folders());
+        CO_TRY(const auto store, open_store(spec.store_url));
+
+        co_await enter(spec.url);
+        auto local = co_await downloads_.get(spec.url, spec.md5);
+        leave(spec.url);
+        if (!local) co_return tl::unexpected(std::move(local).error().during("flist"));
+
+        MountRecord record;
+        record.flist = local->path;
+        record.md5 = local->md5;
+        record.url = without_password(spec.url);
+        record.store = store->text();
+        record.uid_shift = spec.uid_shift;
+        record.key = key_of(spec, local->md5);
+        record.path = mounts() / record.key;
+        const std::string key = record.key;
+        co_await enter(key);
+        auto mounted = co_await ensure_mounted(std::move(record), spec.store_url);
+        leave(key);
+        co_return mounted;
+    }
+
+    Task<Result<>> remove(std::string key) override
+    {
+        if (key.empty() || key.find('/') != std::string::npos || key.starts_with('.'))
+            co_return fail(Errc::invalid, printable(key, 60) + " is no key of a flist");
+        co_await enter(key);
+        auto removed = co_await remove_entered(key);
+        leave(key);
+        co_return removed;
+    }
+
+    Task<Result<std::vector<FlistStatus>>> list() override
+    {
+        std::vector<FlistStatus> all;
+        for (const auto& [key, held] : held_) {
+            FlistStatus status;
+            status.key = key;
+            status.path = held->record.path;
+            status.md5 = held->record.md5;
+            status.url = held->record.url;
+            status.store = held->record.store;
+            status.uid_shift = held->record.uid_shift;
+            status.server = held->record.pid;
+            const auto mounted = kernel::is_mounted(held->record.path);
+            const auto started = kernel::start_time_of(held->record.pid);
+            status.alive = mounted && *mounted && started && *started == held->record.start_time;
+            status.replaced = held->replaced;
+            all.push_back(std::move(status));
+        }
+        co_return all;
+    }
+
+    Task<> stop() override
+    {
+        co_await watchers_.drain();
+        held_.clear();
+    }
+
+private:
+    fs::path mounts() const { return config_.run_dir / "flist"; }
+    fs::path states() const { return config_.run_dir / "flist-state"; }
+
+    Result<> make_folders() const
+    {
+        // Runtimes below a user namespace walk through the first, the second has secrets.
+        TRY_DO(kernel::make_folders(mounts(), 0711));
+        TRY_DO(kernel::make_folders(states(), 0700));
+        return {};
+    }
+
+    static std::string key_of(const FlistSpec& spec, const std::string& md5)
+    {
+        std::string described = md5 + '\n' + std::to_string(spec.uid_shift) + '\n';
+        described += spec.store_url.reveal();
+        auto key = to_hex(blake2b(described)).substr(0, 16);
+        wipe(described);
+        return key;
+    }
+
+    /// One at a time per name; the others wait.
+    Task<> enter(std::string name)
+    {
+        while (entered_.contains(name)) co_await released_.wait();
+        entered_.insert(std::move(name));
+    }
+    void leave(const std::string& name)
+    {
+        entered_.erase(name);
+        released_.notify();
+    }
+
+    Task<Result<MountedFlist>> ensure_mounted(MountRecord record, Secret store_url)
+    {
+        CO_TRY(auto mounted, co_await describe(record));
+        if (const auto known = held_.find(record.key); known != held_.end()) {
+            const auto there = kernel::is_mounted(known->second->record.path);
+            if (there && *there) co_return mounted;
+            // Somebody unmounted it behind our back: begin anew.
+            CO_TRY_DO(co_await remove_entered(record.key));
+        }
+        auto made = co_await make_mount(record, store_url);
+        if (!made) {
+            (void)co_await remove_entered(record.key);  // The error that counts is the first.
+            co_return tl::unexpected(std::move(made).error().during("mount flist " + record.url));
+        }
+        co_return mounted;
+    }
+
+    /// Reads the flist in a process of its own: it comes from a stranger.
+    Task<Result<MountedFlist>> describe(const MountRecord& record)
+    {
+        const auto note = fs::path{record.flist}.replace_extension(".info");
+        MountedFlist mounted{.key = record.key, .path = record.path, .md5 = record.md5};
+        if (const auto known = kernel::read_file(note)) {
+            take_metadata(*known, mounted);
+            co_return mounted;
+        }
+        kernel::ChildSpec child;
+        child.argv = {config_.program, "info", "--json", record.flist.string()};
+        CO_TRY(const auto output, co_await run_child(std::move(child), {}, seconds{120}));
+        if (!output.exit.good()) {
+            const auto said = trim(output.err);
+            co_return fail(
+                Errc::corrupt,
+                "flist " + record.url + ": " +
+                    (said.empty() ? output.exit.text() : printable(said, 400)));
+        }
+        CO_TRY_DO(kernel::write_file_atomically(note, output.out, 0600));
+        take_metadata(output.out, mounted);
+        co_return mounted;
+    }
+
+    Task<Result<>> make_mount(MountRecord record, Secret store_url)
+    {
+        const auto state = states() / record.key;
+        CO_TRY_DO(kernel::make_folders(state, 0700));
+        CO_TRY_DO(kernel::make_folders(record.path, 0755));
+        CO_TRY_DO(kernel::unmount_all(record.path, true));  // Dead ones of earlier runs.
+        CO_TRY_DO(kernel::remove_file(state / "takeover"));
+        CO_TRY_DO(kernel::write_file_atomically(state / "store", store_url.reveal(), 0600));
+        // Known before it exists: a run that dies from here on finds it and clears it away.
+        CO_TRY_DO(write_record(state, record));
+        CO_FP("flist.mount.attach");
+
+        auto held = std::make_shared<Held>(record);
+        CO_TRY(held->fuse, attach_fuse(record.path, "znode-" + record.key));
+        held_[record.key] = held;
+        CO_FP("flist.mount.serve");
+        CO_TRY_DO(co_await serve_with_new_process(held));
+        watchers_.spawn(watch(held));
+        log_->info("flist mounted key={} md5={} pid={}", record.key, record.md5, held->record.pid);
+        co_return Result<>{};
+    }
+
+    Task<Result<>> serve_with_new_process(std::shared_ptr<Held> held)
+    {
+        ServerSpec spec;
+        spec.program = config_.program;
+        spec.record = held->record;
+        spec.state = states() / held->record.key;
+        spec.cache = config_.cache_dir / "blocks";
+        spec.cache_limit = config_.cache_limit;
+        spec.cgroup_procs = config_.cgroup_procs;
+        CO_TRY(auto started, start_server(spec, held->fuse));
+        held->record.pid = started.child.pid();
+        CO_TRY(held->record.start_time, kernel::start_time_of(held->record.pid));
+        CO_TRY_DO(write_record(spec.state, held->record));
+        CO_FP("flist.mount.started");
+        held->server.emplace(std::move(started.child));
+        auto ready = co_await with_deadline(
+            seconds{30}, "znode-flist", wait_ready(std::move(started.ready)));
+        if (!ready) (void)held->server->signal(SIGKILL);  // It may be gone already.
+        co_return ready;
+    }
+
+    Task<Result<>> wait_ready(kernel::Fd pipe)
+    {
+        asio::posix::stream_descriptor from{loop_, pipe.release()};
+        char word[16];
+        auto [ec, got] = co_await from.async_read_some(asio::buffer(word), as_result);
+        if (!ec && got > 0) co_return Result<>{};
+        co_return fail(Errc::unavailable, "the server ended before it was ready");
+    }
+
+    /// Replaces a server that dies, for as long as its mount is there.
+    Task<> watch(std::shared_ptr<Held> held)
+    {
+        milliseconds pause{0};
+        for (;;) {
+            if (held->server) (void)co_await wait_for_exit(&*held->server);  // Why is in its log.
+            co_await asio::this_coro::throw_if_cancelled(true);
+            if (held->removing) co_return;
+            const auto there = kernel::is_mounted(held->record.path);
+            if (there && !*there) {
+                log_->info("flist was unmounted key={}", held->record.key);
+                held->fuse = {};
+                co_return;
+            }
+            co_await sleep_for(pause);
+            if (held->removing) co_return;
+            const auto begun = Clock::now();
+            const auto replaced = co_await serve_with_new_process(held);
+            ++held->replaced;
+            if (replaced)
+                log_->warn(
+                    "flist server died and was replaced key={} pid={}",
+                    held->record.key,
+                    held->record.pid);
+            else
+                log_->error(
+                    "flist server died and could not be replaced key={} error={}",
+                    held->record.key,
+                    replaced.error().message);
+            const bool lived = Clock::now() - begun > seconds{10};
+            pause = lived || held->replaced < 3
+                        ? milliseconds{0}
+                        : std::min(pause * 2 + milliseconds{50}, milliseconds{5000});
+        }
+    }
+
+    Task<Result<>> recover_one(fs::path state)
+    {
+        const std::string key = state.filename();
+        if (held_.contains(key)) co_return Result<>{};
+        auto record = read_record(state);
+        if (!record) {
+            // Died before the first record was whole; nothing was mounted then.
+            CO_TRY_DO(clear_away(key));
+            co_return tl::unexpected(std::move(record).error());
+        }
+        CO_TRY(const bool there, kernel::is_mounted(record->path));
+        auto server = kernel::Child::adopt(record->pid, record->start_time);
+        if (!there || record->pid == 0 || !server) {
+            if (there) log_->warn("dead flist mount detached key={}", key);
+            co_return clear_away(key);
+        }
+        auto held = std::make_shared<Held>(*std::move(record));
+        CO_TRY(held->fuse, fuse_of(*server));
+        held->server.emplace(*std::move(server));
+        held_[key] = held;
+        watchers_.spawn(watch(held));
+        log_->info("flist mount adopted key={} pid={}", key, held->record.pid);
+        co_return Result<>{};
+    }
+
+    /// Unmounts what is there, and forgets.
+    Result<> clear_away(const std::string& key)
+    {
+        TRY_DO(kernel::unmount_all(mounts() / key, true));
+        FP("flist.remove.unmounted");
+        std::error_code ec;
+        fs::remove(mounts() / key, ec);
+        if (ec) return fail_errno(ec.value(), "remove " + (mounts() / key).string());
+        fs::remove_all(states() / key, ec);
+        if (ec) return fail_errno(ec.value(), "remove " + (states() / key).string());
+        return {};
+    }
+
+    Task<Result<>> remove_entered(std::string key)
+    {
+        std::shared_ptr<Held> held;
+        if (const auto known = held_.find(key); known != held_.end()) held = known->second;
+        if (held) {
+            held->removing = true;
+            const auto path = held->record.path;
+            auto unmounted = co_await lane_.run([&] { return kernel::unmount_all(path, true); });
+            if (!unmounted) {
+                held->removing = false;
+                co_return unmounted;
+            }
+            held->fuse = {};
+            if (held->server) {
+                // Without mount and descriptor its loop ends by itself.
+                const auto ended =
+                    co_await with_deadline(seconds{3}, "end server", wait_for_exit(&*held->server));
+                if (!ended && ended.error().code == Errc::timeout) {
+                    (void)held->server->signal(SIGKILL);  // It may end at this very moment.
+                    (void)co_await with_deadline(
+                        seconds{3}, "kill server", wait_for_exit(&*held->server));
+                }
+            }
+            held_.erase(key);
+        }
+        co_return clear_away(key);
+    }
+
+    asio::io_context& loop_;
+    Blocking& lane_;
+    FlistsConfig config_;
+    Log log_;
+    Downloads downloads_;
+    std::map<std::string, std::shared_ptr<Held>> held_;
+    std::set<std::string> entered_;
+    Event released_;
+    TaskGroup watchers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Flists> make_flists(
+    asio::io_context& loop, Blocking& lane, FlistsConfig config, Log log)
+{
+    return std::make_unique<ProcessFlists>(loop, lane, std::move(config), std::move(log));
+}
+
+}  // namespace znode::flist
