@@ -133,7 +133,7 @@ public:
     virtual Task<std::vector<PoolInfo>> pools() = 0;
 
     /// Unmounts all pools: for taking a node down for good. The normal stop of the agent leaves
-    /// them mounted. Waits for the clean-up of removed volumes.
+    /// them mounted. Errc::unavailable while something is still in use.
     virtual Task<Result<>> close() = 0;
 
     /// Ends background work (clean-up of quota groups). Call before the loop ends.
