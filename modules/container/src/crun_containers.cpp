@@ -487,8 +487,11 @@ Task<Result<std::vector<Found>>> CrunContainers::list()
     for (const char* folder : {"c", "root", "ns"}) {
         std::error_code ec;
         for (fs::directory_iterator it{config_.run_dir / folder, ec}, end; !ec && it != end;
-             it.increment(ec))
-            names.insert(it->path().filename());
+             it.increment(ec)) {
+            // Files in "ns" are pins of networks, which are not ours.
+            std::error_code unknown;
+            if (it->is_directory(unknown)) names.insert(it->path().filename());
+        }
     }
     CO_TRY(const auto groups, cgroups_.names());
     for (const auto& group : groups)
