@@ -42,6 +42,10 @@ Task<Result<>> Engine::start()
         runner = std::make_unique<Runner>(*this, std::move(entry));
         if (gone) continue;  // Kept so that a late repetition of its order revives nothing.
         ++alive;
+        CO_TRY(auto history, co_await parts_.store.run([&] {
+            return parts_.journal.history_of(gwid);
+        }));
+        for (auto& event : history) runner->remember(std::move(event));
         runners_.spawn(runner->run());
     }
     parts_.log->info("journal read workloads={} unsent={}", alive, letters.size());
@@ -200,6 +204,8 @@ void Engine::needs_changed()
 void Engine::published(const JournalEvent& event)
 {
     last_sequence_ = event.sequence;
+    if (const auto runner = by_gwid_.find(event.gwid); runner != by_gwid_.end())
+        runner->second->remember(event);
     for (const auto& waiter : event_waiters_) waiter->notify();
 }
 

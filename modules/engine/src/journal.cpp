@@ -284,6 +284,13 @@ Result<> Journal::set_fact(const std::string& key, const std::string& value)
     return {};
 }
 
+Result<> Journal::forget_facts(const std::string& prefix)
+{
+    TRY_DO(
+        database_.run("DELETE FROM facts WHERE substr(key, 1, length(?)) = ?", {prefix, prefix}));
+    return {};
+}
+
 Result<std::uint32_t> Journal::uid_range(std::int64_t owner, std::uint32_t first)
 {
     std::uint32_t range = 0;

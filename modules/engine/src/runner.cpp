@@ -37,12 +37,21 @@ WorkloadView Runner::view() const
     view.entry = entry_;
     view.waits_for = waits_for_;
     view.amounts = amounts();
+    view.reported = reported_;
+    view.history = history_;
     const bool up = entry_.state == State::running;
     if (plan_ && up) {
         view.addresses = plan_->addresses();
         view.pid = plan_->pid();
     }
     return view;
+}
+
+void Runner::remember(JournalEvent event)
+{
+    constexpr std::size_t kept = 50;
+    if (history_.size() == kept) history_.erase(history_.begin());
+    history_.push_back(std::move(event));
 }
 
 void Runner::say(std::string message)

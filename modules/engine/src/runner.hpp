@@ -38,6 +38,8 @@ public:
     /// The explorer asks again for what runs: says it once more.
     Task<Result<>> repeat_result();
 
+    /// A transition that is in the journal now.
+    void remember(JournalEvent event);
     bool provides(const std::string& key) const;
     const Entry& entry() const noexcept { return entry_; }
     Amounts amounts() const { return plan_ ? plan_->amounts : Amounts{}; }
@@ -72,6 +74,7 @@ private:
     bool restart_ = false;
     bool reported_ = false;
     bool recovering_;  ///< The journal says running; the world was not asked yet.
+    std::vector<JournalEvent> history_;
     int crashes_ = 0;  ///< In a row.
     Clock::time_point started_{};
 };

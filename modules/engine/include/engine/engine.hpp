@@ -38,6 +38,8 @@ struct WorkloadView {
     Amounts amounts;
     std::vector<std::string> addresses;
     std::int64_t pid = 0;
+    bool reported = false;              ///< The explorer has heard the last word on it.
+    std::vector<JournalEvent> history;  ///< Its newest transitions, oldest first.
 };
 
 /// Brings a letter to the explorer. Errc::unavailable and ::timeout: again later; ::not_found,

@@ -86,6 +86,9 @@ public:
     [[nodiscard]] Result<std::optional<std::string>> fact(const std::string& key);
     [[nodiscard]] Result<> set_fact(const std::string& key, const std::string& value);
 
+    /// Drops every fact whose key begins with this.
+    [[nodiscard]] Result<> forget_facts(const std::string& prefix);
+
     /// The first id of the tenant's user range; given once and kept, since ids on disk depend on
     /// it. Ranges begin at `first` and are 65536 long.
     [[nodiscard]] Result<std::uint32_t> uid_range(std::int64_t owner, std::uint32_t first);

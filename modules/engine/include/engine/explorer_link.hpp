@@ -1,0 +1,82 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "async/event.hpp"
+#include "async/task_group.hpp"
+#include "base/log.hpp"
+#include "engine/engine.hpp"
+#include "explorer/node_api.hpp"
+
+namespace znode::engine {
+
+/// What the node says of itself, asked each time it is said.
+struct Announcement {
+    std::function<Task<Result<grid::Node>>()> node;
+    std::function<Task<Result<std::vector<grid::Interface>>>()> interfaces;
+    std::function<Task<Result<std::vector<std::int64_t>>>()> ports;
+    std::function<Task<Result<grid::CapacityReport>>()> capacity;
+    std::function<grid::UsedReport()> used;
+};
+
+/// How the explorer and the node get on; for the status. Times are Unix nanoseconds, 0 for never.
+struct LinkState {
+    bool reachable = false;
+    bool registered = false;
+    std::int64_t last_poll = 0;
+    std::int64_t last_contact = 0;
+    std::int64_t last_heartbeat = 0;
+    std::string message;  ///< The last failure, "" after a success.
+    std::string farm_name;
+};
+
+/// Keeps the explorer informed and hears from it: registration, heart-beat, poll, results.
+///
+/// Runs beside the engine on the same loop and never holds it up: whatever the explorer does,
+/// workloads are run and taken down. Heart-beats come every 5 minutes and at once after a change.
+class ExplorerLink {
+public:
+    /// Everything given must outlive it.
+    ExplorerLink(
+        asio::io_context& loop,
+        explorer::NodeApi& api,
+        std::string node_id,
+        Announcement say,
+        Log log);
+
+    /// Registers, announces, polls, for ever. Orders go to `engine`.
+    void start(Engine& engine);
+    Task<> stop();
+
+    /// For Engine::Parts.
+    Task<Result<>> deliver(Letter letter);
+
+    /// Something changed that the explorer should know soon.
+    void changed() { changed_.notify(); }
+
+    const LinkState& state() const noexcept { return state_; }
+
+private:
+    Task<> announce();
+    Task<> poll(Engine* engine);
+    Task<> take_page(Engine* engine, explorer::PollPage page);
+    Task<Result<>> introduce();
+    void heard(const Result<>& outcome);
+
+    asio::io_context& loop_;
+    explorer::NodeApi& api_;
+    std::string node_id_;
+    Announcement say_;
+    Log log_;
+    TaskGroup group_;
+    znode::Event changed_;
+    znode::Event registered_;
+    LinkState state_;
+    std::string said_interfaces_;
+    std::string said_ports_;
+    std::string said_capacity_;
+};
+
+}  // namespace znode::engine

@@ -1,0 +1,51 @@
+#include "base/failpoint.hpp"
+#include "grid/document.hpp"
+#include "planner.hpp"
+
+namespace znode::engine {
+namespace {
+
+struct VolumeState {
+    NodePlanner::Impl& node;
+    storage::VolumeSpec spec;
+};
+
+Task<Result<>> make_volume(std::shared_ptr<VolumeState> state)
+{
+    CO_FP("engine.volume.make");
+    CO_TRY_DO(co_await state->node.resources.volumes.ensure(state->spec));
+    CO_FP("engine.volume.made");
+    co_return Result<>{};
+}
+
+Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
+{
+    CO_FP("engine.volume.remove");
+    co_return co_await state->node.resources.volumes.remove(state->spec.name);
+}
+
+}  // namespace
+
+std::unique_ptr<Plan> NodePlanner::Impl::volume_plan(
+    const Order& order, const grid::Workload& workload)
+{
+    const auto& volume = std::get<grid::Volume>(workload.data);
+    const bool ssd = volume.type == grid::DiskType::ssd;
+    auto state = std::make_shared<VolumeState>(*this);
+    state->spec.name = order.gwid;
+    state->spec.gwid = order.gwid;
+    state->spec.purpose = storage::Purpose::volume;
+    state->spec.media = ssd ? storage::Media::ssd : storage::Media::hdd;
+    state->spec.bytes = volume.size > 0 ? static_cast<std::uint64_t>(volume.size) * gib : 0;
+    state->spec.owner = std::to_string(order.owner);
+    state->spec.generation = static_cast<std::uint64_t>(std::max<std::int64_t>(workload.id, 0));
+
+    auto plan = std::make_unique<Plan>();
+    plan->provides.push_back("volume:" + order.gwid);
+    (ssd ? plan->amounts.ssd : plan->amounts.hdd) = state->spec.bytes;
+    add_step(*plan, "make the volume", state, make_volume, remove_volume);
+    plan->data = [gwid = order.gwid] { return grid::to_json(grid::VolumeResult{gwid}); };
+    return plan;
+}
+
+}  // namespace znode::engine

@@ -1,0 +1,255 @@
+#include <sodium.h>
+
+#include "base/failpoint.hpp"
+#include "base/hex.hpp"
+#include "grid/document.hpp"
+#include "planner.hpp"
+
+namespace znode::engine {
+namespace {
+
+/// What a server's segments may take beyond the payload that its namespaces are sold.
+constexpr std::uint64_t server_overhead = 128 * mib;
+
+struct ZdbState {
+    NodePlanner::Impl& node;
+    std::string gwid;
+    std::int64_t owner = 0;
+    std::int64_t version = 0;
+    grid::Zdb document;
+
+    Secret password;
+    std::string pool;
+    network::ZdbNamespace space;
+};
+using State = std::shared_ptr<ZdbState>;
+
+Task<Result<>> read_password(State state)
+{
+    auto password =
+        co_await state->node.decrypt(state->document.password, state->version, state->owner);
+    if (!password)
+        co_return tl::unexpected(std::move(password).error().during("read the namespace password"));
+    state->password = *std::move(password);
+    co_return Result<>{};
+}
+
+storage::VolumeSpec volume_of(const ZdbState& state, std::uint64_t bytes)
+{
+    storage::VolumeSpec spec;
+    spec.purpose = storage::Purpose::zdb;
+    spec.media =
+        state.document.disk_type == grid::DiskType::ssd ? storage::Media::ssd : storage::Media::hdd;
+    spec.bytes = bytes;
+    spec.pool = state.pool;
+    return spec;
+}
+
+std::uint64_t bytes_of(const ZdbState& state)
+{
+    return state.document.size > 0 ? static_cast<std::uint64_t>(state.document.size) * gib : 0;
+}
+
+/// The pool is chosen once and kept: the data lies there.
+Task<Result<>> choose_pool(State state)
+{
+    auto& resources = state->node.resources;
+    const auto key = "zdb.pool." + state->gwid;
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (known && !known->empty()) {
+        state->pool = *known;
+        co_return Result<>{};
+    }
+    CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, bytes_of(*state))));
+    co_return co_await resources.set_fact(key, state->pool);
+}
+
+Task<Result<>> forget_pool(State state)
+{
+    state->pool.clear();
+    co_return co_await state->node.resources.set_fact("zdb.pool." + state->gwid, "");
+}
+
+/// A name of its own for the server of a pool, given once.
+Task<Result<std::string>> server_name(State state)
+{
+    auto& resources = state->node.resources;
+    const auto key = "zdb.server." + state->pool;
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (known && !known->empty()) co_return *known;
+    std::string random(16, '\0');
+    ::randombytes_buf(random.data(), random.size());
+    const auto name = "zdb" + to_hex(random);
+    CO_TRY_DO(co_await resources.set_fact(key, name));
+    co_return name;
+}
+
+/// Servers of a node get ports in the order of their birth.
+Task<Result<std::uint16_t>> server_port(State state)
+{
+    auto& resources = state->node.resources;
+    const auto key = "zdb.port." + state->pool;
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (known && !known->empty()) co_return static_cast<std::uint16_t>(std::stoul(*known));
+    CO_TRY(const auto next, co_await resources.fact("zdb.port.next"));
+    const auto port = next && !next->empty() ? std::stoul(*next) : state->node.config.zdb_port_base;
+    CO_TRY_DO(co_await resources.set_fact("zdb.port.next", std::to_string(port + 1)));
+    CO_TRY_DO(co_await resources.set_fact(key, std::to_string(port)));
+    co_return static_cast<std::uint16_t>(port);
+}
+
+zdb::ServerSpec server_of(
+    const ZdbState& state, const std::string& name, const std::filesystem::path& volume)
+{
+    const auto& config = state.node.config;
+    zdb::ServerSpec server;
+    server.pool = state.pool;
+    server.data = volume / "data";
+    server.index = volume / "index";
+    server.socket = config.run_dir / "zdb" / name / "admin.sock";
+    server.log_file = config.run_dir / "zdb" / name / "log";
+    server.network_namespace = state.space.space;
+    server.port = state.space.port;
+    server.program = config.zdb_program;
+    server.cgroup_procs = config.cgroup_procs;
+    return server;
+}
+
+Task<Result<>> serve(State state)
+{
+    auto& node = state->node;
+    const auto guard = co_await node.zdb_turn.lock();
+    CO_FP("engine.zdb.server");
+    CO_TRY(const auto name, co_await server_name(state));
+    CO_TRY(const auto port, co_await server_port(state));
+
+    // The volume holds what all its namespaces were sold. It only grows here: after a restart the
+    // others have not all said yet what they need.
+    auto& sold = node.zdb_sold[state->pool];
+    sold[state->gwid] = bytes_of(*state);
+    std::uint64_t bytes = server_overhead;
+    for (const auto& [gwid, size] : sold) bytes += size + size / 32;
+    if (const auto there = co_await node.resources.volumes.find(name))
+        bytes = std::max(bytes, there->bytes);
+    auto spec = volume_of(*state, bytes);
+    spec.name = name;
+    auto volume = co_await node.resources.volumes.ensure(spec);
+    if (!volume) {
+        node.zdb_sold[state->pool].erase(state->gwid);
+        co_return tl::unexpected(std::move(volume).error());
+    }
+    CO_TRY(
+        state->space,
+        co_await node.resources.networks.ensure_zdb_namespace(
+            network::ZdbNamespaceSpec{state->pool, port}));
+
+    CO_TRY_DO(co_await node.resources.zdb.ensure_server(server_of(*state, name, volume->path)));
+    CO_FP("engine.zdb.served");
+    co_return Result<>{};
+}
+
+/// For undoing after a restart of the agent: nothing was applied by this one yet. False when the
+/// workload has left nothing behind.
+Task<Result<bool>> find_server(State state)
+{
+    auto& node = state->node;
+    if (state->pool.empty()) {
+        CO_TRY(const auto known, co_await node.resources.fact("zdb.pool." + state->gwid));
+        if (!known || known->empty()) co_return false;
+        state->pool = *known;
+    }
+    CO_TRY(const auto name, co_await server_name(state));
+    const auto volume = co_await node.resources.volumes.find(name);
+    if (!volume && volume.error().code == Errc::not_found) co_return false;
+    if (!volume) co_return tl::unexpected(volume.error());
+    CO_TRY(const auto port, co_await server_port(state));
+    CO_TRY(
+        state->space,
+        co_await node.resources.networks.ensure_zdb_namespace(
+            network::ZdbNamespaceSpec{state->pool, port}));
+    CO_TRY_DO(co_await node.resources.zdb.ensure_server(server_of(*state, name, volume->path)));
+    co_return true;
+}
+
+/// Ends the server of a pool when the last namespace is gone.
+Task<Result<>> stop_serving(State state)
+{
+    auto& node = state->node;
+    const auto guard = co_await node.zdb_turn.lock();
+    CO_FP("engine.zdb.unserve");
+    CO_TRY(const bool serves, co_await find_server(state));
+    if (!serves) co_return Result<>{};
+    auto& sold = node.zdb_sold[state->pool];
+    sold.erase(state->gwid);
+    if (!sold.empty()) co_return Result<>{};
+    // What we remember may be incomplete after a restart; the server knows whose data it holds.
+    CO_TRY(const auto left, co_await node.resources.zdb.list(state->pool));
+    if (!left.empty()) co_return Result<>{};
+    CO_TRY(const auto name, co_await server_name(state));
+    CO_TRY_DO(co_await node.resources.zdb.stop_server(state->pool));
+    CO_TRY_DO(co_await node.resources.networks.remove_zdb_namespace(state->pool));
+    co_return co_await node.resources.volumes.remove(name);
+}
+
+Task<Result<>> make_namespace(State state)
+{
+    CO_FP("engine.zdb.namespace");
+    zdb::NamespaceSpec spec;
+    spec.name = state->gwid;
+    spec.password = state->password;
+    spec.mode =
+        state->document.mode == grid::ZdbMode::seq ? zdb::Mode::sequential : zdb::Mode::user;
+    spec.size = bytes_of(*state);
+    spec.public_access = state->document.is_public;
+    CO_TRY_DO(co_await state->node.resources.zdb.ensure(state->pool, std::move(spec)));
+    CO_FP("engine.zdb.made");
+    co_return Result<>{};
+}
+
+Task<Result<>> remove_namespace(State state)
+{
+    CO_FP("engine.zdb.remove");
+    const auto guard = co_await state->node.zdb_turn.lock();
+    CO_TRY(const bool serves, co_await find_server(state));
+    if (!serves) co_return Result<>{};
+    co_return co_await state->node.resources.zdb.remove(state->pool, state->gwid);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Plan>> NodePlanner::Impl::zdb_plan(
+    const Order& order, const grid::Workload& workload)
+{
+    const auto& document = std::get<grid::Zdb>(workload.data);
+    if (document.size < 1 || document.size > (1LL << 30U))
+        return fail(Errc::invalid, "member size must be 1 GiB or more");
+    auto state =
+        std::make_shared<ZdbState>(*this, order.gwid, order.owner, workload.version, document);
+
+    auto plan = std::make_unique<Plan>();
+    const bool ssd = document.disk_type == grid::DiskType::ssd;
+    (ssd ? plan->amounts.ssd : plan->amounts.hdd) = bytes_of(*state);
+    add_step(*plan, "read the password", state, read_password, nothing<ZdbState>);
+    add_step(*plan, "choose the pool", state, choose_pool, forget_pool);
+    add_step(*plan, "start the server", state, serve, stop_serving);
+    add_step(*plan, "make the namespace", state, make_namespace, remove_namespace);
+
+    plan->data = [state] {
+        grid::ZdbResult result;
+        result.name = state->gwid;
+        result.ips = grid::List<std::string>::none();
+        for (const auto& address : state->space.addresses) result.ips.push_back(address.text());
+        if (!result.ips.empty()) result.ip = result.ips.front();
+        result.port = state->space.port;
+        return grid::to_json(result);
+    };
+    plan->addresses = [state] {
+        std::vector<std::string> addresses;
+        for (const auto& address : state->space.addresses)
+            addresses.push_back(IpEndpoint{address, state->space.port}.text());
+        return addresses;
+    };
+    return plan;
+}
+
+}  // namespace znode::engine
