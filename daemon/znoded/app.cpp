@@ -1,0 +1,603 @@
+#include "app.hpp"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <thread>
+
+#include <boost/asio/signal_set.hpp>
+
+#include "base/text.hpp"
+#include "capacity/hardware.hpp"
+#include "container/containers.hpp"
+#include "engine/engine.hpp"
+#include "engine/explorer_link.hpp"
+#include "engine/planner.hpp"
+#include "explorer/node_api.hpp"
+#include "flist/flists.hpp"
+#include "grid/document.hpp"
+#include "http/client.hpp"
+#include "kernel/cgroup.hpp"
+#include "kernel/files.hpp"
+#include "logs/folder_watch.hpp"
+#include "logs/shipper.hpp"
+#include "network/networks.hpp"
+#include "notify.hpp"
+#include "source.hpp"
+#include "status/server.hpp"
+#include "storage/volumes.hpp"
+#include "zdb/namespaces.hpp"
+
+namespace znode::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+storage::Config storage_config(const Config& config, const std::string& node_id, const Log& log)
+{
+    storage::Config storage;
+    storage.node_id = node_id;
+    storage.run_dir = config.node.run_dir;
+    storage.log = log;
+    for (const auto& pool : config.storage.pools) {
+        storage::PoolConfig known;
+        known.kind = pool.kind == "directory" ? storage::PoolConfig::Kind::directory
+                                              : storage::PoolConfig::Kind::image;
+        known.path = pool.path;
+        known.bytes = pool.size;
+        known.media = pool.media == "hdd" ? storage::Media::hdd : storage::Media::ssd;
+        known.sparse = pool.sparse;
+        known.enable_quota = pool.enable_quota;
+        storage.pools.push_back(std::move(known));
+    }
+    return storage;
+}
+
+network::HostNetworkSpec network_config(
+    const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs)
+{
+    network::HostNetworkSpec spec;
+    spec.node_id = node_id;
+    spec.run_dir = config.node.run_dir;
+    spec.uplink = config.network.uplink;
+    if (config.network.wireguard == "kernel") spec.wireguard = network::WireGuardKind::kernel;
+    if (config.network.wireguard == "userspace") spec.wireguard = network::WireGuardKind::userspace;
+    spec.cgroup_procs = cgroup_procs;
+    return spec;
+}
+
+container::ContainersConfig container_config(const Config& config, const std::string& node8)
+{
+    container::ContainersConfig containers;
+    containers.run_dir = config.node.run_dir;
+    containers.log_dir = config.node.state_dir / "logs";
+    containers.monitor_program = config.node.helpers_dir / "znode-monitor";
+    containers.init_program = config.node.helpers_dir / "znode-init";
+    if (config.containers.runtime.starts_with('/')) containers.runtime = config.containers.runtime;
+    containers.node8 = node8;
+    return containers;
+}
+
+/// What this machine sells: the config's caps, else what the kernel says.
+engine::Machine machine_of(const Config& config)
+{
+    engine::Machine machine;
+    machine.cpus = std::max(1U, std::thread::hardware_concurrency());
+    if (config.node.cru > 0)
+        machine.cpus =
+            std::min<std::uint64_t>(machine.cpus, static_cast<std::uint64_t>(config.node.cru));
+    const auto pages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+    machine.memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (config.node.mru > 0) machine.memory = std::min(machine.memory, config.node.mru);
+    machine.memory_reserve =
+        config.node.memory_reserve.value_or(engine::default_memory_reserve(machine.memory));
+    machine.cpu_overcommit = config.node.cpu_overcommit;
+    return machine;
+}
+
+/// How far the lines of each container were sent, in the journal.
+class JournalCursors : public logs::Cursors {
+public:
+    JournalCursors(engine::Journal& journal, Blocking& store) : journal_{journal}, store_{store} {}
+
+    Task<Result<std::optional<logs::Cursor>>> load(std::string key) override
+    {
+        CO_TRY(const auto text, co_await store_.run([&] { return journal_.fact(prefix + key); }));
+        if (!text) co_return std::nullopt;
+        const auto words = split(*text, ' ');
+        if (words.size() != 4) co_return std::nullopt;
+        const auto number = [&](std::size_t i) {
+            return to_number<std::uint64_t>(words[i]).value_or(0);
+        };
+        co_return logs::Cursor{number(0), number(1), number(2), number(3)};
+    }
+    Task<Result<>> store(std::string key, logs::Cursor cursor) override
+    {
+        const auto text = std::to_string(cursor.segment) + ' ' + std::to_string(cursor.offset) +
+                          ' ' + std::to_string(cursor.inner) + ' ' + std::to_string(cursor.bytes);
+        co_return co_await store_.run([&] { return journal_.set_fact(prefix + key, text); });
+    }
+    Task<Result<>> forget(std::string key) override
+    {
+        co_return co_await store_.run([&] { return journal_.forget_facts(prefix + key); });
+    }
+
+private:
+    static constexpr auto prefix = "log.cursor.";
+    engine::Journal& journal_;
+    Blocking& store_;
+};
+
+double in_gib(std::uint64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; }
+
+/// The agent put together, in the order in which things need each other.
+class App {
+public:
+    App(asio::io_context& loop,
+        Config config,
+        identity::Identity identity,
+        kernel::Holder holder,
+        Log log)
+        : loop_{loop},
+          config_{std::move(config)},
+          identity_{std::move(identity)},
+          holder_{std::move(holder)},
+          log_{std::move(log)},
+          background_{loop}
+    {
+    }
+
+    Task<int> serve();
+    Task<int> purge();
+
+private:
+    Task<Result<>> build();
+    Task<Result<>> start();
+    Task<> stop();
+    Task<> until_signal();
+    Task<Result<>> end_helpers();
+    Task<> watch_dog();
+    Task<> look_after_pools();
+    engine::Announcement announcement();
+
+    Task<Result<std::optional<std::string>>> fact(std::string key);
+    Task<Result<>> set_fact(std::string key, std::string value);
+    Task<Result<identity::PublicKey>> user_key(std::int64_t owner);
+    Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
+    Task<Result<grid::Node>> node_document();
+    Task<Result<std::vector<grid::Interface>>> interface_documents();
+    Task<Result<std::vector<std::int64_t>>> port_documents();
+    Task<Result<grid::CapacityReport>> capacity_document();
+    grid::UsedReport used_document() const;
+
+    asio::io_context& loop_;
+    Config config_;
+    identity::Identity identity_;
+    kernel::Holder holder_;
+    Log log_;
+    Blocking store_{1};
+    Blocking disks_{2};
+    Blocking mounts_{2};
+    TaskGroup background_;
+
+    std::optional<engine::Journal> journal_;
+    std::optional<kernel::Cgroups> cgroups_;
+    std::vector<std::string> helper_cgroup_;
+    std::unique_ptr<storage::Volumes> volumes_;
+    std::unique_ptr<network::Networks> networks_;
+    std::unique_ptr<container::Containers> containers_;
+    std::unique_ptr<flist::Flists> flists_;
+    std::unique_ptr<zdb::Namespaces> zdb_;
+    std::unique_ptr<JournalCursors> cursors_;
+    std::unique_ptr<logs::FolderWatch> watch_;
+    std::unique_ptr<logs::Shippers> shippers_;
+    std::unique_ptr<http::Client> client_;
+    std::unique_ptr<explorer::NodeApi> api_;
+    std::unique_ptr<engine::NodePlanner> planner_;
+    std::unique_ptr<engine::ExplorerLink> link_;
+    std::unique_ptr<engine::Engine> engine_;
+    std::unique_ptr<AgentSource> source_;
+    std::unique_ptr<status::LocalServer> server_;
+    std::map<std::int64_t, identity::PublicKey> keys_;
+    std::optional<capacity::Hardware> hardware_;
+};
+
+Task<Result<std::optional<std::string>>> App::fact(std::string key)
+{
+    co_return co_await store_.run([&] { return journal_->fact(key); });
+}
+
+Task<Result<>> App::set_fact(std::string key, std::string value)
+{
+    co_return co_await store_.run([&] { return journal_->set_fact(key, value); });
+}
+
+/// Kept, so that secrets can be read again without an explorer.
+Task<Result<identity::PublicKey>> App::user_key(std::int64_t owner)
+{
+    if (const auto known = keys_.find(owner); known != keys_.end()) co_return known->second;
+    const auto name = "user.key." + std::to_string(owner);
+    CO_TRY(auto hex, co_await fact(name));
+    if (!hex || hex->empty()) {
+        auto user = co_await api_->user(owner);
+        if (!user)
+            co_return tl::unexpected(std::move(user).error().during(
+                "ask for the key of customer " + std::to_string(owner)));
+        hex = user->pubkey;
+        CO_TRY_DO(co_await set_fact(name, *hex));
+    }
+    CO_TRY(const auto key, identity::key_of_hex(*hex));
+    keys_.emplace(owner, key);
+    co_return key;
+}
+
+Task<Result<std::uint32_t>> App::uid_range(std::int64_t owner)
+{
+    const auto first = static_cast<std::uint32_t>(config_.containers.first_uid);
+    co_return co_await store_.run([&] { return journal_->uid_range(owner, first); });
+}
+
+Task<Result<grid::Node>> App::node_document()
+{
+    grid::Node node;
+    utsname machine{};
+    ::uname(&machine);
+    node.hostname = config_.node.hostname.empty() ? machine.nodename : config_.node.hostname;
+    node.farm_id = config_.node.farm_id;
+    node.os_version = "znode " ZNODE_VERSION;
+    node.location = {
+        config_.node.city,
+        config_.node.country,
+        config_.node.continent,
+        config_.node.latitude,
+        config_.node.longitude};
+    co_return node;
+}
+
+Task<Result<std::vector<grid::Interface>>> App::interface_documents()
+{
+    CO_TRY(auto interfaces, co_await networks_->interfaces());
+    std::vector<grid::Interface> documents;
+    for (const auto& interface : interfaces) {
+        grid::Interface document;
+        document.name = interface.name;
+        document.addrs = grid::List<grid::IpRange>::none();
+        for (const auto& address : interface.addresses)
+            if (auto range = grid::IpRange::parse(address.text())) document.addrs.push_back(*range);
+        document.gateway = grid::List<grid::Ip>::none();
+        for (const auto& gateway : interface.gateways)
+            if (auto ip = grid::Ip::parse(gateway.text())) document.gateway.push_back(*ip);
+        document.macaddress = {interface.mac};
+        documents.push_back(std::move(document));
+    }
+    source_->set_interfaces(std::move(interfaces));
+    co_return documents;
+}
+
+Task<Result<std::vector<std::int64_t>>> App::port_documents()
+{
+    CO_TRY(const auto ports, co_await networks_->reserved_ports());
+    co_return std::vector<std::int64_t>{ports.begin(), ports.end()};
+}
+
+Task<Result<grid::CapacityReport>> App::capacity_document()
+{
+    const auto pools = co_await volumes_->pools();
+    source_->set_pools(pools);
+    grid::CapacityReport report;
+    const auto& machine = engine_->machine();
+    report.capacity.cru = machine.cpus;
+    report.capacity.mru = std::ceil(in_gib(machine.memory));
+    for (const auto& pool : pools)
+        (pool.media == storage::Media::ssd ? report.capacity.sru : report.capacity.hru) +=
+            std::floor(in_gib(pool.total));
+    // The machine does not change while we run.
+    if (!hardware_) hardware_ = co_await capacity::describe_hardware();
+    report.dmi = {hardware_->dmi_json};
+    report.disks = {hardware_->disks_json};
+    report.hypervisor = grid::List<std::string>::none();
+    for (const auto& name : hardware_->hypervisor) report.hypervisor.push_back(name);
+    co_return report;
+}
+
+grid::UsedReport App::used_document() const
+{
+    grid::UsedReport used;
+    const auto taken = engine_->taken();
+    used.resources.cru = taken.cpus;
+    used.resources.mru = in_gib(taken.memory);
+    used.resources.sru = in_gib(taken.ssd);
+    used.resources.hru = in_gib(taken.hdd);
+    for (const auto& view : engine_->workloads()) {
+        if (view.entry.state == engine::State::failed) continue;
+        const auto& type = view.entry.order.type;
+        if (type == "network_resource") ++used.workloads.network_resource;
+        if (type == "volume") ++used.workloads.volume;
+        if (type == "zdb") ++used.workloads.zdb_namespace;
+        if (type == "container") ++used.workloads.container;
+    }
+    used.workloads.network = used.workloads.network_resource;
+    return used;
+}
+
+engine::Announcement App::announcement()
+{
+    engine::Announcement say;
+    say.node = [this] { return node_document(); };
+    say.interfaces = [this] { return interface_documents(); };
+    say.ports = [this] { return port_documents(); };
+    say.capacity = [this] { return capacity_document(); };
+    say.used = [this] { return used_document(); };
+    return say;
+}
+
+/// Makes every object; touches nothing but the database.
+Task<Result<>> App::build()
+{
+    const auto node_id = identity_.node_id();
+    const auto node8 = node_id.substr(0, 8);
+
+    // Nothing runs yet that the disk could hold up; from here on the journal lives on its lane.
+    auto opened = engine::Journal::open(config_.node.state_dir / "state.db");
+    if (!opened) co_return tl::unexpected(std::move(opened).error());
+    journal_.emplace(*std::move(opened));
+
+    CO_TRY(cgroups_, kernel::Cgroups::find(holder_.cgroup_root));
+    CO_TRY(helper_cgroup_, cgroups_->ensure("mon"));
+
+    volumes_ = storage::make_volumes(storage_config(config_, node_id, log_), loop_, disks_);
+    networks_ =
+        network::make_host_networks(loop_, network_config(config_, node_id, helper_cgroup_), log_);
+    CO_TRY(
+        containers_,
+        container::make_crun_containers(
+            container_config(config_, node8), *cgroups_, loop_, mounts_, log_));
+
+    flist::FlistsConfig flists;
+    flists.program = (config_.node.helpers_dir / "znode-flist").string();
+    flists.cache_dir = config_.node.cache_dir;
+    flists.run_dir = config_.node.run_dir;
+    flists.cgroup_procs = helper_cgroup_;
+    flists.cache_limit = config_.flist.cache_size;
+    flists_ = flist::make_flists(loop_, mounts_, std::move(flists), log_);
+    zdb_ = zdb::make_namespaces(log_);
+    cursors_ = std::make_unique<JournalCursors>(*journal_, store_);
+    watch_ = std::make_unique<logs::FolderWatch>(loop_);
+    shippers_ = logs::make_shippers(loop_, disks_, *watch_, *cursors_, log_);
+
+    CO_TRY(const auto url, http::parse_url(explorer::explorer_root(config_.explorer.url)));
+    http::ClientOptions options;
+    options.timeout = 45s;  // Longer than the explorer may hold a poll.
+    options.ca_file = config_.explorer.ca_file;
+    client_ = http::make_client(loop_, url, options);
+    api_ = explorer::make_node_api(*client_, identity_);
+
+    planner_ = std::make_unique<engine::NodePlanner>(
+        engine::Resources{
+            loop_,
+            identity_,
+            *volumes_,
+            *networks_,
+            *zdb_,
+            *flists_,
+            *containers_,
+            *shippers_,
+            [this](std::int64_t owner) { return user_key(owner); },
+            [this](std::int64_t owner) { return uid_range(owner); },
+            [this](std::string key) { return fact(std::move(key)); },
+            [this](std::string key, std::string value) {
+                return set_fact(std::move(key), std::move(value));
+            },
+            log_},
+        engine::PlanConfig{
+            .node_id = node_id,
+            .hub_url = config_.flist.hub_url,
+            .pids = static_cast<std::uint32_t>(config_.containers.pids),
+            .logs = {config_.logs.segment_size, static_cast<std::uint32_t>(config_.logs.segments)},
+            .log_dir = config_.node.state_dir / "logs",
+            .zdb_program = config_.zdb.command.starts_with('/')
+                               ? std::filesystem::path{config_.zdb.command}
+                               : config_.node.helpers_dir / config_.zdb.command,
+            .run_dir = config_.node.run_dir,
+            .zdb_port_base = static_cast<std::uint16_t>(config_.network.zdb_port_base),
+            .cgroup_procs = helper_cgroup_,
+            .zdb_user = config_.zdb.user});
+
+    link_ = std::make_unique<engine::ExplorerLink>(loop_, *api_, node_id, announcement(), log_);
+    engine_ = std::make_unique<engine::Engine>(
+        engine::Engine::Parts{
+            loop_,
+            *planner_,
+            *journal_,
+            store_,
+            [this](const engine::Letter& letter) { return link_->deliver(letter); },
+            log_},
+        machine_of(config_),
+        engine::Patience{});
+    engine_->on_change = [this] { link_->changed(); };
+
+    source_ = std::make_unique<AgentSource>(SourceParts{
+        loop_,
+        config_,
+        node_id,
+        *engine_,
+        *link_,
+        *planner_,
+        *volumes_,
+        *networks_,
+        *flists_,
+        *shippers_,
+        *watch_,
+        disks_,
+        config_.node.state_dir / "logs",
+        [this](std::string key, std::string value) {
+            return set_fact(std::move(key), std::move(value));
+        },
+        cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1"});
+    status::ServerOptions socket;
+    socket.socket = config_.socket_path().string();
+    socket.group = config_.status.group;
+    server_ = status::make_local_server(loop_, *source_, socket, log_);
+    if (!journal_->moved_aside().empty())
+        source_->add_trouble(
+            {"the database was damaged; it lies in " + journal_->moved_aside() +
+                 " and a new one was begun",
+             "check the disk; what the explorer still knows comes back by itself"});
+    co_return Result<>{};
+}
+
+Task<Result<>> App::start()
+{
+    // The socket first: a farmer must see why something is not well.
+    CO_TRY_DO(server_->start());
+    CO_TRY_DO(co_await flists_->recover());
+    co_await volumes_->open();
+    source_->set_pools(co_await volumes_->pools());
+    if (auto host = co_await networks_->start())
+        source_->set_host_network(*std::move(host));
+    else {
+        log_->error("network is not set up error=\"{}\"", host.error().message);
+        source_->add_trouble(
+            {"no networks: " + host.error().message,
+             "networks and containers are refused until it is mended; then restart znoded"});
+    }
+    CO_TRY_DO(co_await planner_->start());
+    CO_TRY(const auto maintenance, co_await fact("maintenance"));
+    if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
+    CO_TRY_DO(co_await engine_->start());
+    link_->start(*engine_);
+    background_.spawn(watch_dog());
+    background_.spawn(look_after_pools());
+    co_return Result<>{};
+}
+
+Task<> App::until_signal()
+{
+    asio::signal_set signals{loop_, SIGTERM, SIGINT};
+    auto [failed, number] = co_await signals.async_wait(as_result);
+    if (!failed) log_->info("stopping on signal {}; workloads go on", number);
+}
+
+Task<> App::watch_dog()
+{
+    const auto interval = watchdog_interval();
+    const Duration pause =
+        interval > 0 ? std::chrono::duration_cast<Duration>(std::chrono::microseconds{interval / 3})
+                     : Duration{60s};
+    for (;;) {
+        const auto count = engine_->workloads().size();
+        notify_manager(
+            "WATCHDOG=1\nSTATUS=node " + identity_.node_id() + ", " + std::to_string(count) +
+            (link_->state().reachable ? " workloads, explorer answers"
+                                      : " workloads, explorer does not answer"));
+        co_await sleep_for(pause);
+    }
+}
+
+/// A pool that could not be had is tried again: the disk may be back.
+Task<> App::look_after_pools()
+{
+    for (;;) {
+        co_await sleep_for(60s);
+        const auto pools = co_await volumes_->pools();
+        source_->set_pools(pools);
+        if (std::ranges::any_of(
+                pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; }))
+            co_await volumes_->open();
+    }
+}
+
+Task<> App::stop()
+{
+    notify_manager("STOPPING=1");
+    if (server_) co_await server_->stop();
+    if (link_) co_await link_->stop();
+    if (engine_) co_await engine_->stop();
+    co_await background_.drain();
+    if (planner_) co_await planner_->stop();
+    if (shippers_) co_await shippers_->stop();
+    if (watch_) co_await watch_->stop();
+    if (containers_) co_await containers_->drain();
+    if (flists_) co_await flists_->stop();
+    if (networks_) co_await networks_->stop();
+    if (volumes_) co_await volumes_->stop();
+    if (client_) client_->close();
+}
+
+Task<int> App::serve()
+{
+    auto ready = co_await build();
+    if (ready) ready = co_await start();
+    if (!ready) {
+        log_->error("znoded cannot start error=\"{}\"", ready.error().message);
+        co_await stop();
+        co_return 1;
+    }
+    notify_manager("READY=1");
+    log_->info(
+        "znoded {} is up node={} farm={}",
+        ZNODE_VERSION,
+        identity_.node_id(),
+        config_.node.farm_id);
+    co_await until_signal();
+    co_await stop();
+    co_return 0;
+}
+
+Task<Result<>> App::end_helpers()
+{
+    for (int attempt = 0; attempt < 100; ++attempt) {
+        CO_TRY(const auto pids, cgroups_->pids("mon"));
+        if (pids.empty()) co_return Result<>{};
+        if (attempt == 0)
+            for (const auto pid : pids) ::kill(pid, SIGTERM);
+        if (attempt == 50) CO_TRY_DO(cgroups_->kill_all("mon"));
+        co_await sleep_for(100ms);
+    }
+    co_return fail(Errc::timeout, "helpers do not end");
+}
+
+/// Takes down what runs, leaves data, identity and journal: for a machine that stops being a node.
+Task<int> App::purge()
+{
+    auto ready = co_await build();
+    bool good = ready.has_value();
+    if (!ready) log_->error("purge cannot begin error=\"{}\"", ready.error().message);
+    const auto note = [&](const char* what, const Result<>& outcome) {
+        if (outcome) return;
+        good = false;
+        log_->error("purge: {} error=\"{}\"", what, outcome.error().message);
+    };
+    if (ready) {
+        if (const auto found = co_await containers_->list())
+            for (const auto& container : *found)
+                note("container", co_await containers_->remove(container.gwid));
+        if (const auto mounted = co_await flists_->list())
+            for (const auto& flist : *mounted) note("flist", co_await flists_->remove(flist.key));
+        note("network", co_await networks_->purge());
+        // 0-db servers and whatever helper is left; each ends well by a signal.
+        note("helpers", co_await end_helpers());
+        co_await volumes_->open();
+        note("pools", co_await volumes_->close());
+    }
+    co_await stop();
+    if (cgroups_) {
+        note("cgroup", cgroups_->remove("mon"));
+    }
+    note("holder", kernel::stop_holder(config_.node.run_dir));
+    if (cgroups_) note("cgroup", cgroups_->remove_root());
+    co_return good ? 0 : 1;
+}
+
+}  // namespace
+
+int run_agent(Config config, identity::Identity identity, const kernel::Holder& holder, bool purge)
+{
+    auto log = make_log("znoded", config.node.log_level);
+    asio::io_context loop{1};
+    App app{loop, std::move(config), std::move(identity), holder, std::move(log)};
+    return run(loop, purge ? app.purge() : app.serve());
+}
+
+}  // namespace znode::agent

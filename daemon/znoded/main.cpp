@@ -1,0 +1,165 @@
+#include <sys/file.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "app.hpp"
+#include "base/failpoint.hpp"
+#include "base/text.hpp"
+#include "config.hpp"
+#include "identity/identity.hpp"
+#include "kernel/fd.hpp"
+#include "kernel/files.hpp"
+#include "kernel/holder.hpp"
+
+namespace {
+
+using namespace znode;
+
+constexpr int exit_failed = 1;
+constexpr int exit_bad_config = 2;
+
+/// Descriptors 0 to 2 are something, so that nothing of ours becomes stderr by accident.
+void open_standard_descriptors()
+{
+    for (;;) {
+        const int fd = ::open("/dev/null", O_RDWR);
+        if (fd < 0 || fd > 2) {
+            if (fd > 2) ::close(fd);
+            return;
+        }
+    }
+}
+
+Result<> check_kernel()
+{
+    utsname name{};
+    ::uname(&name);
+    int major = 0;
+    int minor = 0;
+    if (std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+        (major < 6 || (major == 6 && minor < 1)))
+        return fail(
+            Errc::unsupported,
+            std::string{"Linux "} + name.release + " is too old; znode needs 6.1 or later");
+    return {};
+}
+
+/// Where znode-holder and its kin lie.
+std::filesystem::path helpers_of(const agent::Config& config)
+{
+    if (!config.node.helpers_dir.empty()) return config.node.helpers_dir;
+    std::error_code failed;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
+    if (std::filesystem::exists(self / "znode-holder", failed)) return self;
+    return self.parent_path() / "libexec" / "znode";
+}
+
+struct Ground {
+    identity::Identity identity;
+    kernel::Holder holder;
+    kernel::Fd lock;
+};
+
+/// Everything that must happen before the first thread.
+Result<Ground> prepare(agent::Config& config)
+{
+    TRY_DO(check_kernel());
+    if (::geteuid() != 0)
+        return fail(Errc::denied, "znoded needs root: it mounts, makes namespaces and sets limits");
+    config.node.helpers_dir = helpers_of(config);
+    TRY_DO(kernel::make_folders(config.node.state_dir, 0700));
+    TRY_DO(kernel::make_folders(config.node.cache_dir, 0711));
+    TRY_DO(kernel::make_folders(config.node.run_dir, 0711));
+
+    TRY(auto lock,
+        kernel::open_file((config.node.state_dir / "lock").string(), O_RDWR | O_CREAT, 0600));
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0)
+        return fail(
+            Errc::exists,
+            "another znoded works in " + config.node.state_dir.string() +
+                "; stop it, or give this one a state_dir of its own");
+
+    TRY(auto identity,
+        identity::Identity::load_or_create(config.node.state_dir / "identity" / "seed.txt"));
+    TRY(auto holder,
+        kernel::enter_or_start_holder(
+            config.node.run_dir,
+            identity.node_id().substr(0, 8),
+            config.node.helpers_dir / "znode-holder"));
+    return Ground{std::move(identity), std::move(holder), std::move(lock)};
+}
+
+std::optional<std::string> environment(const std::string& name)
+{
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>{value};
+}
+
+int complain(const Error& error, int code)
+{
+    std::cerr << "znoded: " << error.message << '\n';
+    return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    open_standard_descriptors();
+    ::umask(022);
+    ::signal(SIGPIPE, SIG_IGN);
+
+    CLI::App cli{"znoded, the node agent: makes reservations real and takes them down again"};
+    std::string file = "/etc/znode/znoded.toml";
+    bool check_only = false;
+    bool version = false;
+    bool list = false;
+    bool purge = false;
+    cli.add_option("--config", file, "config file (/etc/znode/znoded.toml)");
+    cli.add_flag("--check-config", check_only, "read the config, say what is wrong with it, end");
+    cli.add_flag("--version", version, "print the version, end");
+    cli.add_flag("--list-failpoints", list, "print the failpoints of this build, end");
+    cli.add_flag(
+        "--purge",
+        purge,
+        "take down everything of this node that runs, keep data and identity, end");
+    try {
+        cli.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int code = cli.exit(error);
+        return code == 0 ? 0 : exit_bad_config;
+    }
+    if (version) {
+        std::cout << "znoded " ZNODE_VERSION "\n";
+        return 0;
+    }
+    if (list) {
+        for (const auto& name : failpoints()) std::cout << name << '\n';
+        return 0;
+    }
+
+    const auto text = kernel::read_file(file);
+    if (!text) return complain(text.error(), exit_bad_config);
+    const auto command_line = kernel::read_file("/proc/cmdline");
+    auto config =
+        agent::parse_config(*text, file, environment, command_line ? *command_line : std::string{});
+    if (!config) {
+        std::cerr << config.error().message << '\n';
+        return exit_bad_config;
+    }
+    if (check_only) {
+        std::cout << file << " is good\n";
+        return 0;
+    }
+
+    auto ground = prepare(*config);
+    if (!ground) return complain(ground.error(), exit_failed);
+    return agent::run_agent(*std::move(config), std::move(ground->identity), ground->holder, purge);
+}

@@ -1,0 +1,477 @@
+#include "source.hpp"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/text.hpp"
+#include "doctor.hpp"
+#include "status/json.hpp"
+
+namespace znode::agent {
+namespace {
+
+using engine::now_ns;
+
+std::string time_text(std::int64_t ns) { return ns == 0 ? std::string{} : format_time(ns); }
+
+v1::Resources resources_of(const engine::Amounts& amounts)
+{
+    v1::Resources resources;
+    resources.set_cpu(static_cast<double>(amounts.cpus));
+    resources.set_memory(static_cast<double>(amounts.memory));
+    resources.set_ssd(static_cast<double>(amounts.ssd));
+    resources.set_hdd(static_cast<double>(amounts.hdd));
+    return resources;
+}
+
+std::string scope_of(const IpNetwork& network)
+{
+    const auto& address = network.address;
+    const auto within = [&](const char* range) {
+        const auto known = IpNetwork::parse(range);
+        return known && known->contains(address);
+    };
+    if (within("fe80::/10") || within("169.254.0.0/16")) return "link";
+    if (within("127.0.0.0/8") || within("::1/128")) return "link";
+    for (const auto* range :
+         {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"})
+        if (within(range)) return "local";
+    return "public";
+}
+
+v1::Event event_of(const engine::JournalEvent& event)
+{
+    v1::Event view;
+    view.set_sequence(static_cast<double>(event.sequence));
+    view.set_time(time_text(event.time));
+    view.set_workload(event.gwid);
+    view.set_type(event.type);
+    view.set_from(event.from);
+    view.set_to(event.to);
+    view.set_message(event.message);
+    return view;
+}
+
+}  // namespace
+
+AgentSource::AgentSource(SourceParts parts) : parts_{std::move(parts)}, started_{now_ns()} {}
+
+v1::Resources AgentSource::total() const
+{
+    const auto& machine = parts_.engine.machine();
+    v1::Resources total;
+    total.set_cpu(static_cast<double>(machine.cpus));
+    total.set_memory(
+        static_cast<double>(machine.memory - std::min(machine.memory, machine.memory_reserve)));
+    for (const auto& pool : pools_) {
+        if (pool.media == storage::Media::ssd)
+            total.set_ssd(total.ssd() + static_cast<double>(pool.total));
+        else
+            total.set_hdd(total.hdd() + static_cast<double>(pool.total));
+    }
+    return total;
+}
+
+v1::Resources AgentSource::promised() const { return resources_of(parts_.engine.taken()); }
+
+v1::Status AgentSource::status()
+{
+    v1::Status status;
+    const auto& link = parts_.link.state();
+    status.set_node_id(parts_.node_id);
+    status.set_farm_id(static_cast<std::uint32_t>(parts_.config.node.farm_id));
+    status.set_farm_name(link.farm_name);
+    status.set_version(ZNODE_VERSION);
+    status.set_mode(parts_.config.node.mode);
+    utsname machine{};
+    ::uname(&machine);
+    status.set_hostname(
+        parts_.config.node.hostname.empty() ? machine.nodename : parts_.config.node.hostname);
+    status.set_kernel(machine.release);
+    status.set_time(time_text(now_ns()));
+    status.set_started(time_text(started_));
+    status.set_uptime_seconds(static_cast<double>(now_ns() - started_) / 1e9);
+
+    // What a person looks for comes first: an address of the local network, then the public ones.
+    for (const char* wanted : {"local", "public", "link"})
+        for (const auto& interface : interfaces_)
+            for (const auto& network : interface.addresses) {
+                if (scope_of(network) != wanted) continue;
+                auto* address = status.add_addresses();
+                address->set_interface(interface.name);
+                address->set_address(network.text());
+                address->set_scope(wanted);
+            }
+
+    auto* explorer = status.mutable_explorer();
+    explorer->set_url(parts_.config.explorer.url);
+    explorer->set_era(link.registered ? "pools" : "");
+    explorer->set_reachable(link.reachable);
+    explorer->set_registered(link.registered);
+    explorer->set_last_poll(time_text(link.last_poll));
+    explorer->set_last_contact(time_text(link.last_contact));
+    explorer->set_last_heartbeat(time_text(link.last_heartbeat));
+    explorer->set_message(link.message);
+    explorer->set_results_waiting(static_cast<std::uint32_t>(parts_.engine.letters_waiting()));
+
+    *status.mutable_total() = total();
+    *status.mutable_used() = promised();
+    auto* free = status.mutable_free();
+    free->set_cpu(
+        std::max(0.0, total().cpu() * parts_.engine.machine().cpu_overcommit - promised().cpu()));
+    free->set_memory(std::max(0.0, total().memory() - promised().memory()));
+    for (const auto& pool : pools_) {
+        if (pool.media == storage::Media::ssd)
+            free->set_ssd(free->ssd() + static_cast<double>(pool.free));
+        else
+            free->set_hdd(free->hdd() + static_cast<double>(pool.free));
+    }
+    for (const auto& view : parts_.engine.workloads())
+        ++(*status.mutable_workloads())[std::string{to_string(view.entry.state)}];
+
+    const auto problem = [&](const std::string& text, const std::string& remedy) {
+        auto* added = status.add_problems();
+        added->set_text(text);
+        added->set_remedy(remedy);
+        added->set_severity("error");
+    };
+    if (!link.reachable)
+        problem(
+            "the explorer does not answer: " + link.message,
+            "check explorer.url in the config and this machine's network; workloads go on "
+            "meanwhile");
+    else if (!link.registered && !link.message.empty())
+        problem("the node is not registered: " + link.message, "check farm_id in the config");
+    for (const auto& pool : pools_)
+        if (!pool.problem.empty()) problem("pool " + pool.name + ": " + pool.problem, "");
+    for (const auto& trouble : troubles_) problem(trouble.text, trouble.remedy);
+
+    auto* maintenance = status.mutable_maintenance();
+    maintenance->set_on(parts_.engine.in_maintenance());
+    maintenance->set_reason(parts_.engine.maintenance_reason());
+    return status;
+}
+
+v1::Health AgentSource::health()
+{
+    v1::Health health;
+    const auto& link = parts_.link.state();
+    if (!link.reachable) health.add_reasons("the explorer does not answer");
+    for (const auto& pool : pools_)
+        if (pool.state == storage::PoolState::failed)
+            health.add_reasons("pool " + pool.name + ": " + pool.problem);
+    for (const auto& trouble : troubles_) health.add_reasons(trouble.text);
+    health.set_healthy(health.reasons().empty());
+    return health;
+}
+
+v1::Workload AgentSource::view_of(const engine::WorkloadView& view, bool with_history) const
+{
+    v1::Workload workload;
+    const auto& entry = view.entry;
+    workload.set_gwid(entry.order.gwid);
+    workload.set_type(entry.order.type);
+    workload.set_owner(std::to_string(entry.order.owner));
+    workload.set_state(std::string{to_string(entry.state)});
+    workload.set_since(time_text(entry.since));
+    workload.set_message(entry.message);
+    for (const auto& need : view.waits_for) workload.add_needs(need);
+    *workload.mutable_resources() = resources_of(view.amounts);
+    for (const auto& address : view.addresses) workload.add_addresses(address);
+    if (view.pid > 0) workload.add_pids(static_cast<std::uint32_t>(view.pid));
+    workload.set_restarts(static_cast<std::uint32_t>(entry.restarts));
+    if (!entry.last_exit.empty()) workload.mutable_last_exit()->set_reason(entry.last_exit);
+    if (entry.was_ok || entry.state == engine::State::failed) {
+        auto* result = workload.mutable_result();
+        result->set_state(entry.was_ok ? "ok" : "error");
+        result->set_message(entry.message);
+        result->set_data_json(entry.result);
+        result->set_delivered(view.reported);
+    }
+    workload.set_created(time_text(entry.accepted));
+    workload.mutable_details()->insert({"verified", entry.order.verified ? "yes" : "no"});
+    if (with_history) {
+        std::int64_t before = 0;
+        for (const auto& event : view.history) {
+            auto* transition = workload.add_history();
+            transition->set_time(time_text(event.time));
+            transition->set_from(event.from);
+            transition->set_to(event.to);
+            transition->set_message(event.message);
+            if (before != 0)
+                transition->set_seconds(static_cast<double>(event.time - before) / 1e9);
+            before = event.time;
+        }
+    }
+    return workload;
+}
+
+v1::WorkloadList AgentSource::workloads()
+{
+    v1::WorkloadList list;
+    for (const auto& view : parts_.engine.workloads()) *list.add_workloads() = view_of(view, false);
+    return list;
+}
+
+std::optional<v1::Workload> AgentSource::workload(std::string gwid)
+{
+    const auto view = parts_.engine.workload(gwid);
+    if (!view) return std::nullopt;
+    return view_of(*view, true);
+}
+
+Task<Result<v1::EventList>> AgentSource::events(std::uint64_t since, std::size_t limit)
+{
+    CO_TRY(
+        const auto events,
+        co_await parts_.engine.events_after(
+            static_cast<std::int64_t>(since),
+            static_cast<int>(std::min<std::size_t>(limit, 10'000))));
+    v1::EventList list;
+    for (const auto& event : events) *list.add_events() = event_of(event);
+    co_return list;
+}
+
+Task<> AgentSource::wait_for_event(std::uint64_t since, Duration patience)
+{
+    if (parts_.engine.last_sequence() > static_cast<std::int64_t>(since)) co_return;
+    (void)co_await run_until(sleep_for(patience), [](engine::Engine* engine) -> Task<bool> {
+        co_await engine->wait_for_event();
+        co_return true;
+    }(&parts_.engine));
+}
+
+Task<Result<v1::Storage>> AgentSource::storage()
+{
+    pools_ = co_await parts_.volumes.pools();
+    CO_TRY(const auto volumes, co_await parts_.volumes.list());
+    v1::Storage storage;
+    for (const auto& pool : pools_) {
+        auto* view = storage.add_pools();
+        view->set_name(pool.name);
+        view->set_kind(pool.kind);
+        view->set_media(std::string{to_string(pool.media)});
+        view->set_source(pool.source.string());
+        view->set_path(pool.path.string());
+        view->set_size(static_cast<double>(pool.total));
+        view->set_used(static_cast<double>(pool.used));
+        view->set_promised(static_cast<double>(pool.promised));
+        view->set_free(static_cast<double>(pool.free));
+        view->set_accepting(pool.state == storage::PoolState::ready);
+        view->set_message(pool.problem);
+        for (const auto& foreign : pool.foreign) storage.add_foreign(foreign);
+    }
+    for (const auto& volume : volumes) {
+        auto* view = storage.add_volumes();
+        view->set_name(volume.name);
+        view->set_workload(volume.gwid);
+        view->set_purpose(
+            volume.purpose == storage::Purpose::rootfs ? "root"
+                                                       : std::string{to_string(volume.purpose)});
+        view->set_pool(volume.pool);
+        view->set_path(volume.path.string());
+        view->set_size(static_cast<double>(volume.bytes));
+        view->set_used(static_cast<double>(volume.used));
+    }
+    co_return storage;
+}
+
+Task<Result<v1::Network>> AgentSource::network()
+{
+    CO_TRY(const auto inventory, co_await parts_.networks.list());
+    CO_TRY(interfaces_, co_await parts_.networks.interfaces());
+    v1::Network network;
+    if (host_) {
+        network.set_uplink(host_->uplink);
+        network.set_wireguard(
+            host_->wireguard == network::WireGuardKind::kernel ? "kernel" : "userspace");
+        for (const auto& sysctl : host_->sysctls)
+            if (sysctl.before != sysctl.now)
+                network.add_host_changes(
+                    sysctl.name + ": " + sysctl.before + " became " + sysctl.now);
+    }
+    for (const auto& interface : interfaces_) {
+        auto* view = network.add_interfaces();
+        view->set_name(interface.name);
+        view->set_mac(interface.mac);
+        view->set_up(true);
+        for (const auto& address : interface.addresses) view->add_addresses(address.text());
+        for (const auto& gateway : interface.gateways) network.add_gateways(gateway.text());
+    }
+    for (const auto& resource : inventory.networks) {
+        auto* view = network.add_resources();
+        view->set_workload(resource.gwid);
+        view->set_name(resource.name);
+        view->set_namespace_(resource.space.filename().string());
+        view->set_range(resource.range.text());
+        view->set_subnet(resource.subnet.text());
+        view->set_listen_port(resource.port);
+        for (const auto& container : inventory.containers) {
+            if (container.network_id != resource.id) continue;
+            for (const auto& address : container.addresses)
+                view->add_members(container.gwid + " " + address.address.text());
+        }
+        for (const auto& peer : resource.peers) {
+            auto* shown = view->add_peers();
+            shown->set_public_key(kernel::to_text(peer.public_key));
+            if (peer.endpoint) shown->set_endpoint(peer.endpoint->text());
+            for (const auto& range : peer.allowed) shown->add_allowed(range.text());
+            shown->set_last_handshake(time_text(peer.last_handshake * 1'000'000'000));
+            shown->set_received(static_cast<double>(peer.received));
+            shown->set_sent(static_cast<double>(peer.sent));
+        }
+    }
+    for (const auto& zdb : inventory.zdb) {
+        auto* view = network.add_ports();
+        view->set_protocol("tcp");
+        view->set_port(zdb.port);
+        view->set_to(IpEndpoint{zdb.inner, zdb.port}.text());
+        view->set_purpose("0-db of pool " + zdb.pool_id);
+    }
+    for (const auto& foreign : inventory.foreign) network.add_foreign(foreign);
+    co_return network;
+}
+
+Task<Result<v1::Capacity>> AgentSource::capacity()
+{
+    pools_ = co_await parts_.volumes.pools();
+    v1::Capacity view;
+    *view.mutable_total() = total();
+    *view.mutable_promised() = promised();
+    *view.mutable_free() = status().free();
+    describe_machine(view);
+    for (const auto& workload : parts_.engine.workloads())
+        ++(*view.mutable_workloads())[workload.entry.order.type];
+    co_return view;
+}
+
+Task<Result<v1::FlistList>> AgentSource::flists()
+{
+    CO_TRY(const auto mounted, co_await parts_.flists.list());
+    const auto users = parts_.planner.flist_users();
+    v1::FlistList list;
+    for (const auto& flist : mounted) {
+        auto* view = list.add_flists();
+        view->set_url(flist.url);
+        view->set_hash(flist.md5);
+        view->set_path(flist.path.string());
+        view->set_store(flist.store);
+        view->set_pid(static_cast<std::uint32_t>(flist.server));
+        view->set_uid_shift(flist.uid_shift);
+        if (const auto known = users.find(flist.key); known != users.end())
+            for (const auto& gwid : known->second) view->add_workloads(gwid);
+    }
+    list.set_cache_size(static_cast<double>(parts_.config.flist.cache_size));
+    co_return list;
+}
+
+Task<Result<v1::Doctor>> AgentSource::doctor()
+{
+    pools_ = co_await parts_.volumes.pools();
+    DoctorFacts facts;
+    facts.cgroup_layout = parts_.cgroup_layout;
+    facts.link = parts_.link.state();
+    facts.pools = pools_;
+    facts.host = host_;
+    facts.explorer_url = parts_.config.explorer.url;
+    facts.state_dir = parts_.config.node.state_dir;
+    co_return examine(facts);
+}
+
+namespace {
+
+/// Lines of the segments in the words of the socket.
+class SegmentLines : public status::LogReader {
+public:
+    explicit SegmentLines(std::unique_ptr<logs::LineReader> lines) : lines_{std::move(lines)} {}
+
+    Task<Result<std::optional<std::vector<v1::LogLine>>>> next() override
+    {
+        CO_TRY(auto lines, co_await lines_->next());
+        if (!lines) co_return std::nullopt;
+        std::vector<v1::LogLine> views;
+        for (auto& line : *lines) {
+            v1::LogLine view;
+            view.set_time(time_text(line.time_ns));
+            view.set_stream(std::string{to_string(line.stream)});
+            if (status::is_utf8(line.text))
+                view.set_line(std::move(line.text));
+            else
+                view.set_line_base64(std::move(line.text));
+            views.push_back(std::move(view));
+        }
+        co_return views;
+    }
+
+private:
+    std::unique_ptr<logs::LineReader> lines_;
+};
+
+}  // namespace
+
+Task<Result<std::unique_ptr<status::LogReader>>> AgentSource::logs(status::LogQuery query)
+{
+    const auto known = parts_.engine.workload(query.workload);
+    if (!known)
+        co_return fail(
+            Errc::not_found, "no workload " + printable(query.workload) + " is on this node");
+    if (known->entry.order.type != "container")
+        co_return fail(Errc::invalid, "a " + known->entry.order.type + " has no logs");
+    logs::Query wanted;
+    if (query.stream == "stdout") wanted.stream = logs::Stream::out;
+    if (query.stream == "stderr") wanted.stream = logs::Stream::err;
+    wanted.tail = query.tail;
+    wanted.since_ns = query.since_unix_ns;
+    wanted.follow = query.follow;
+    co_return std::make_unique<SegmentLines>(logs::make_line_reader(
+        parts_.log_dir / known->entry.order.gwid, wanted, parts_.watch, parts_.disks));
+}
+
+Task<Result<>> AgentSource::restart(std::string gwid) { co_return parts_.engine.restart(gwid); }
+
+Task<Result<v1::Maintenance>> AgentSource::maintenance(bool on, std::string reason)
+{
+    if (on && reason.empty()) reason = "no reason was given";
+    CO_TRY_DO(co_await parts_.set_fact("maintenance", on ? reason : std::string{}));
+    parts_.engine.set_maintenance(on, on ? reason : std::string{});
+    v1::Maintenance view;
+    view.set_on(on);
+    view.set_reason(on ? reason : std::string{});
+    co_return view;
+}
+
+Task<Result<v1::GcReport>> AgentSource::gc(bool dry_run)
+{
+    // What carries our mark and belongs to no workload that we know.
+    v1::GcReport report;
+    report.set_dry_run(dry_run);
+    CO_TRY(const auto volumes, co_await parts_.volumes.list());
+    for (const auto& volume : volumes) {
+        if (volume.gwid.empty()) continue;
+        const auto known = parts_.engine.workload(volume.gwid);
+        if (known && known->entry.state != engine::State::gone) continue;
+        auto* item = report.add_items();
+        item->set_kind("volume");
+        item->set_name(volume.name);
+        item->set_reason("belongs to workload " + volume.gwid + ", which is not on this node");
+        item->set_bytes(static_cast<double>(volume.used));
+        if (dry_run) continue;
+        const auto removed = co_await parts_.volumes.remove(volume.name);
+        if (!removed)
+            item->set_failure(removed.error().message);
+        else
+            report.set_bytes(report.bytes() + static_cast<double>(volume.used));
+    }
+    co_return report;
+}
+
+std::string AgentSource::metrics()
+{
+    const auto& link = parts_.link.state();
+    std::string text;
+    text += "znode_explorer_reachable " + std::to_string(link.reachable ? 1 : 0) + "\n";
+    text += "znode_results_waiting " + std::to_string(parts_.engine.letters_waiting()) + "\n";
+    return text;
+}
+
+}  // namespace znode::agent

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "config.hpp"
+#include "engine/engine.hpp"
+#include "engine/explorer_link.hpp"
+#include "engine/planner.hpp"
+#include "logs/folder_watch.hpp"
+#include "logs/reader.hpp"
+#include "network/networks.hpp"
+#include "status/source.hpp"
+#include "storage/volumes.hpp"
+
+namespace znode::agent {
+
+/// Everything the status is made of. References outlive the source.
+struct SourceParts {
+    asio::io_context& loop;
+    const Config& config;
+    std::string node_id;
+    engine::Engine& engine;
+    engine::ExplorerLink& link;
+    engine::NodePlanner& planner;
+    storage::Volumes& volumes;
+    network::Networks& networks;
+    flist::Flists& flists;
+    logs::Shippers& shippers;
+    logs::FolderWatch& watch;
+    Blocking& disks;
+    std::filesystem::path log_dir;
+    /// Durable, so that maintenance survives a restart.
+    std::function<Task<Result<>>(std::string key, std::string value)> set_fact;
+    std::string cgroup_layout;
+};
+
+/// A thing that needs the operator.
+struct Trouble {
+    std::string text;
+    std::string remedy;
+};
+
+/// What the status socket shows of this agent. Lives on the loop.
+class AgentSource : public status::Source {
+public:
+    explicit AgentSource(SourceParts parts);
+
+    v1::Status status() override;
+    v1::Health health() override;
+    v1::WorkloadList workloads() override;
+    std::optional<v1::Workload> workload(std::string gwid) override;
+    Task<Result<v1::EventList>> events(std::uint64_t since, std::size_t limit) override;
+    Task<> wait_for_event(std::uint64_t since, Duration patience) override;
+    Task<Result<v1::Storage>> storage() override;
+    Task<Result<v1::Network>> network() override;
+    Task<Result<v1::Capacity>> capacity() override;
+    Task<Result<v1::FlistList>> flists() override;
+    Task<Result<v1::Doctor>> doctor() override;
+    Task<Result<std::unique_ptr<status::LogReader>>> logs(status::LogQuery query) override;
+    Task<Result<>> restart(std::string gwid) override;
+    Task<Result<v1::Maintenance>> maintenance(bool on, std::string reason) override;
+    Task<Result<v1::GcReport>> gc(bool dry_run) override;
+    std::string metrics() override;
+
+    /// Facts that others find out and the status shows.
+    void set_interfaces(std::vector<network::Interface> interfaces)
+    {
+        interfaces_ = std::move(interfaces);
+    }
+    void set_pools(std::vector<storage::PoolInfo> pools) { pools_ = std::move(pools); }
+    void set_host_network(network::HostNetwork host) { host_ = std::move(host); }
+    void add_trouble(Trouble trouble) { troubles_.push_back(std::move(trouble)); }
+
+private:
+    v1::Workload view_of(const engine::WorkloadView& view, bool with_history) const;
+    v1::Resources total() const;
+    v1::Resources promised() const;
+
+    SourceParts parts_;
+    std::int64_t started_;
+    std::vector<network::Interface> interfaces_;
+    std::vector<storage::PoolInfo> pools_;
+    std::optional<network::HostNetwork> host_;
+    std::vector<Trouble> troubles_;
+};
+
+}  // namespace znode::agent
