@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""The story of a customer's own data on the grid: capacity, network, 0-db, volume, container, logs, laptop. Then
+everything he can do wrong, and agents that are killed. All assertions are made from his side."""
+import json
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from grid import Failure, Grid, Killer, expect, wait_for  # noqa: E402
+
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+@test
+def the_report_tells_of_a_whole_story(grid):
+    report = grid.report
+    types = sorted(w["type"] for w in report["workloads"])
+    expect(types == ["container", "network_resource", "network_resource", "volume", "zdb", "zdb"], f"types: {types}")
+    expect(report["log_lines"]["sent"] >= 100, "too few log lines")
+    expect(report["log_lines"]["sent"] == report["log_lines"]["received"], f"log lines: {report['log_lines']}")
+    expect(report["http"]["status"] == 200 and "visitor" in report["http"]["body"], f"http: {report['http']}")
+    expect(report["zdb"]["written"] == report["zdb"]["read"], f"zdb: {report['zdb']}")
+    names = {p["name"] for p in report["processes"]}
+    for name in ("znoded", "znode-flist", "znode-monitor", "znode-zdb", "zgrid"):
+        expect(name in names, f"{name} does not run: {names}")
+
+
+@test
+def every_result_is_ok_and_verifies(grid):
+    for workload in grid.workloads():
+        result = workload["result"]
+        expect(result["state"] in (1, "ok"), f"workload {workload['id']}: {result}")
+        expect(result["workload_id"] == f"{workload['id']}-{workload['workload_id']}", f"{result}")
+        expect(len(result["signature"]) == 128, "a result without signature")
+
+
+@test
+def the_service_counts_on_its_volume(grid):
+    first = int(re.search(r"visitor (\d+)", grid.fetch().stdout).group(1))
+    second = int(re.search(r"visitor (\d+)", grid.fetch().stdout).group(1))
+    expect(second == first + 1, f"{first} then {second}")
+
+
+@test
+def the_status_shows_what_runs(grid):
+    status = grid.ctl_json(1, "status")
+    expect(status["explorer"]["reachable"] and status["explorer"]["registered"], f"{status['explorer']}")
+    expect(status["workloads"].get("running", 0) == 4, f"node 1 runs {status['workloads']}")
+    expect(any(a["address"].startswith("198.51.100.11") for a in status["addresses"]), f"{status['addresses']}")
+    container = [w for w in grid.ctl_json(1, "workloads")["workloads"] if w["type"] == "container"][0]
+    expect(container["addresses"] and container["addresses"][0] == "172.20.1.10", f"{container}")
+    expect(container["pids"], "the container has no pid")
+    logs = grid.ctl(1, "logs", container["gwid"], "--tail", "500")
+    expect("line 200 of 200" in logs, "znodectl logs does not show the last line")
+    expect("listening on port 8000" in logs, "znodectl logs does not show the start")
+    for view in ("storage", "network", "capacity", "doctor", "flists"):
+        grid.ctl(1, view) if view != "doctor" else None
+
+
+@test
+def a_killed_agent_disturbs_nobody(grid):
+    def pids():
+        found = {}
+        for node in (1, 2):
+            for workload in grid.ctl_json(node, "workloads")["workloads"]:
+                found[workload["gwid"]] = (workload["state"], tuple(workload["pids"]))
+        return found
+
+    before = pids()
+    visits = int(re.search(r"visitor (\d+)", grid.fetch().stdout).group(1))
+    for _ in range(3):
+        for name in ("node1", "node2"):
+            pid = grid.pid_of(name)
+            os.kill(pid, 9)
+            wait_for(lambda: grid.pid_of(name) not in (None, pid), 20, f"{name} is started again")
+            expect("visitor" in grid.fetch().stdout, "the service does not answer while its agent is away")
+    wait_for(lambda: _quiet(pids) == before, 30, f"everything as before: {before}")
+    after = int(re.search(r"visitor (\d+)", grid.fetch().stdout).group(1))
+    expect(after == visits + 7, f"visits {visits} then {after}")
+
+
+def _quiet(function):
+    try:
+        return function()
+    except (Failure, ValueError, OSError):
+        return None
+
+
+def container(grid, name, **changes):
+    node = grid.node_ids()[0]
+    members = {
+        "node": f'"{node}"', "network": '"net"', "ip": '"172.20.1.77"',
+        "flist": '"http://198.51.100.1:8080/customer/web.flist"', "hub_url": '"zdb://198.51.100.1:9910"',
+        "entrypoint": '"/startup.sh"', "cpu": "1", "memory": '"256MiB"', "disk": '"64MiB"', "disk_type": '"ssd"',
+    }
+    members.update(changes)
+    lines = "\n".join(f"{key} = {value}" for key, value in members.items())
+    pool = grid.workloads()[0]["pool_id"]
+    return f'name = "{name}"\npool = {pool}\n[container.{name}]\n{lines}\n'
+
+
+def refused(grid, name, words, **changes):
+    running = {w["gwid"]: tuple(w["pids"]) for w in grid.ctl_json(1, "workloads")["workloads"] if w["state"] == "running"}
+    begun = time.monotonic()
+    done = grid.deploy(name, container(grid, name, **changes))
+    text = done.stdout + done.stderr
+    expect(done.returncode == 1, f"{name}: zgrid deploy ended with {done.returncode}\n{text}")
+    for word in words:
+        expect(word.lower() in text.lower(), f"{name}: '{word}' is not in the message:\n{text}")
+    print(f"     {name}: refused after {time.monotonic() - begun:.1f} s: {text.strip().splitlines()[-1][:150]}")
+    wait_for(
+        lambda: {w["gwid"] for w in grid.ctl_json(1, "workloads")["workloads"]} == set(running), 60,
+        f"{name}: nothing is left of it")
+    after = {w["gwid"]: tuple(w["pids"]) for w in grid.ctl_json(1, "workloads")["workloads"]}
+    expect(after == running, f"{name}: neighbours changed: {running} {after}")
+
+
+@test
+def too_much_memory_is_refused_with_numbers(grid):
+    refused(grid, "huge", ["memory", "free of"], memory='"900GiB"')
+
+
+@test
+def too_many_cpus_are_refused(grid):
+    refused(grid, "wide", ["CPUs"], cpu="1000")
+
+
+@test
+def an_unknown_network_is_refused(grid):
+    refused(grid, "nowhere", ["nonet"], network='"nonet"')
+
+
+@test
+def an_address_outside_of_the_subnet_is_refused(grid):
+    refused(grid, "outside", ["172.20.200.9"], ip='"172.20.200.9"')
+
+
+@test
+def a_missing_flist_is_refused(grid):
+    refused(grid, "missing", ["flist"], flist='"http://198.51.100.1:8080/customer/nothing.flist"')
+
+
+@test
+def a_garbage_flist_is_refused(grid):
+    path = grid.folder + "/hub/customer/garbage.flist"
+    with open(path, "wb") as file:
+        file.write(os.urandom(4096))
+    refused(grid, "garbage", ["flist"], flist='"http://198.51.100.1:8080/customer/garbage.flist"')
+    with open(path, "wb"):
+        pass
+    refused(grid, "empty", ["flist"], flist='"http://198.51.100.1:8080/customer/garbage.flist"')
+
+
+@test
+def a_missing_entry_point_is_refused(grid):
+    refused(grid, "noentry", ["/no/such/program"], entrypoint='"/no/such/program"')
+
+
+@test
+def the_customer_takes_it_down_and_deploys_it_again(grid):
+    done = grid.zgrid_json("workload", "list")
+    found = done.get("workloads", done) if isinstance(done, dict) else done
+    web = [w for w in found if w["workload_type"] in (1, "container") and w["result"]["state"] in (1, "ok")][0]
+    grid.zgrid("workload", "delete", str(web["id"]))
+    gwid = f"{web['id']}-{web['workload_id']}"
+    wait_for(lambda: gwid not in {w["gwid"] for w in grid.ctl_json(1, "workloads")["workloads"]}, 60, "the container is gone")
+    expect(grid.fetch(patience=1).returncode != 0, "the removed container still answers")
+    again = grid.zgrid("deploy", grid.folder + "/customer/quickstart.toml", "--wait", check=False)
+    expect(again.returncode == 0, f"deploy again: {again.stdout}{again.stderr}")
+    answer = wait_for(lambda: re.search(r"visitor (\d+)", grid.fetch(patience=2).stdout), 30, "the service answers again")
+    expect(int(answer.group(1)) > 5, "the volume has lost its data")
+
+
+def main():
+    grid = Grid(sys.argv[1])
+    seed = int(os.environ.get("ZNODE_SEED", str(int(time.time()))))
+    print(f"seed {seed}: ZNODE_SEED={seed} repeats the moments of the kills", flush=True)
+    passed, failed = 0, []
+    try:
+        with Killer(grid, seed, 10) as killer:
+            status = grid.quickstart()
+        print(f"{len(killer.killed)} agents were killed during the deployment: {killer.killed}")
+        if status != 0:
+            failed.append("quickstart")
+            for name in sorted(os.listdir(grid.folder + "/log")):
+                with open(f"{grid.folder}/log/{name}", errors="replace") as file:
+                    print(f"---- {name}\n" + "".join(file.readlines()[-60:]))
+        else:
+            passed += 1
+            for function in TESTS:
+                name = function.__name__
+                begun = time.monotonic()
+                try:
+                    function(grid)
+                    passed += 1
+                    print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+                except Exception as error:  # noqa: BLE001: each test stands for itself
+                    failed.append(name)
+                    print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
+            if failed:
+                for name in ("node1", "node2", "explorer"):
+                    with open(f"{grid.folder}/log/{name}", errors="replace") as file:
+                        print(f"---- {name}\n" + "".join(file.readlines()[-80:]))
+        stopped = grid.quickstart("stop")
+        left = grid.report.get("left_behind", ["no report"])
+        if stopped == 0 and not left:
+            passed += 1
+            print("ok   nothing_is_left_behind")
+        else:
+            failed.append("nothing_is_left_behind")
+            print(f"FAIL nothing_is_left_behind: {json.dumps(left, indent=1)}")
+    finally:
+        grid.remove()
+    print(f"gaia: {passed} passed, {len(failed)} failed {failed}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
