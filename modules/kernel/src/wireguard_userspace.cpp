@@ -117,7 +117,8 @@ Result<Fd> open_tun(const std::string& name, bool persistent)
     TRY(auto fd, open_file("/dev/net/tun", O_RDWR | O_NONBLOCK));
     ifreq request{};
     std::memcpy(request.ifr_name, name.c_str(), name.size());
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    // With the four bytes of packet information in front: wireguard-go expects them.
+    request.ifr_flags = IFF_TUN;
     int err = error_of(::ioctl(fd.get(), TUNSETIFF, &request));
     if (err) return fail_errno(err, "make tun " + name);
     if (!persistent) return fd;
