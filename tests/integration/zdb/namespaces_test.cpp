@@ -1,0 +1,142 @@
+#include "zdb/namespaces.hpp"
+
+#include <sys/stat.h>
+
+#include "live_server.hpp"
+
+namespace znode::zdb {
+namespace {
+
+class NamespacesTest : public testing::Test {
+protected:
+    NamespacesTest()
+    {
+        spec.pool = "p1";
+        spec.data = folder.path() / "data";
+        spec.index = folder.path() / "index";
+        spec.socket = folder.path() / "run" / "zdb.sock";
+        spec.log_file = "/dev/null";
+        spec.address = "127.0.0.1";
+        spec.port = 0;
+        spec.program = std::string{ZNODE_BIN_DIR} + "/znode-zdb";
+    }
+    ~NamespacesTest() override
+    {
+        const auto stopped = run(loop, namespaces->stop_server("p1"));
+        EXPECT_TRUE(stopped) << stopped.error().message;
+        // Whoever inherited it may not have reaped it yet.
+        const auto stat = kernel::read_file("/proc/" + std::to_string(server.pid) + "/stat");
+        EXPECT_TRUE(!stat || stat->find(") Z ") != std::string::npos);
+    }
+    void start()
+    {
+        const auto started = run(loop, namespaces->ensure_server(spec));
+        ASSERT_TRUE(started) << started.error().message;
+        server = *started;
+    }
+
+    test::TempFolder folder;
+    asio::io_context loop{1};
+    std::unique_ptr<Namespaces> namespaces = make_namespaces(silent_log());
+    ServerSpec spec;
+    RunningServer server;
+};
+
+TEST_F(NamespacesTest, AServerOutlivesItsAgentAndIsAdopted)
+{
+    start();
+    EXPECT_FALSE(server.adopted);
+    namespaces = make_namespaces(silent_log());
+    const auto first = server.pid;
+    start();
+    EXPECT_TRUE(server.adopted);
+    EXPECT_EQ(server.pid, first);
+}
+
+TEST_F(NamespacesTest, AKilledServerIsStartedAgainWithItsNamespaces)
+{
+    start();
+    NamespaceSpec wanted{.name = "1-1", .mode = Mode::sequential, .size = 1 << 20};
+    ASSERT_TRUE(run(loop, namespaces->ensure("p1", wanted)));
+    ::kill(server.pid, SIGKILL);
+    const auto born = kernel::start_time_of(server.pid);
+    start();
+    EXPECT_FALSE(server.adopted);
+    const auto listed = run(loop, namespaces->list("p1"));
+    ASSERT_TRUE(listed);
+    ASSERT_EQ(listed->size(), 1U);
+    EXPECT_EQ(listed->front().name, "1-1");
+    EXPECT_EQ(listed->front().size, 1U << 20U);
+    EXPECT_EQ(listed->front().mode, Mode::sequential);
+}
+
+TEST_F(NamespacesTest, AServerThatDoesNotAnswerIsReplaced)
+{
+    start();
+    const auto first = server.pid;
+    ::kill(first, SIGSTOP);
+    start();
+    EXPECT_NE(server.pid, first);
+    EXPECT_FALSE(server.adopted);
+}
+
+TEST_F(NamespacesTest, ANamespaceIsPrivateWithItsPasswordAndSize)
+{
+    start();
+    NamespaceSpec wanted{
+        .name = "12-4",
+        .mode = Mode::sequential,
+        .size = 10,
+        .password = Secret{"secret"},
+        .public_access = false};
+    for (int again = 0; again < 2; ++again) {
+        const auto made = run(loop, namespaces->ensure("p1", wanted));
+        ASSERT_TRUE(made) << made.error().message;
+        EXPECT_EQ(made->name, "12-4");
+        Talk talk{spec.socket};
+        EXPECT_EQ(talk.ask({"SELECT", "12-4"}), "-Namespace protected and private\r\n");
+        EXPECT_EQ(talk.ask({"SELECT", "12-4", "wrong"}), "-Access denied\r\n");
+        EXPECT_EQ(talk.ask({"SELECT", "12-4", "secret"}), "+OK\r\n");
+        if (again == 0)
+            EXPECT_EQ(
+                talk.ask({"SET", "", "12345"}), std::string("$8\r\n\0\0\0\0\0\0\0\0\r\n", 14));
+        EXPECT_EQ(talk.ask({"SET", "", "123456"}), "-No space left on this namespace\r\n");
+    }
+    wanted.mode = Mode::user;
+    EXPECT_EQ(run(loop, namespaces->ensure("p1", wanted)).error().code, Errc::exists);
+
+    EXPECT_TRUE(run(loop, namespaces->remove("p1", "12-4")));
+    EXPECT_TRUE(run(loop, namespaces->remove("p1", "12-4")));
+    EXPECT_TRUE(run(loop, namespaces->list("p1"))->empty());
+}
+
+TEST_F(NamespacesTest, WrongWishesAreRefusedWithWords)
+{
+    start();
+    const NamespaceSpec long_password{.name = "x", .password = Secret{std::string(64, 'p')}};
+    EXPECT_EQ(run(loop, namespaces->ensure("p1", long_password)).error().code, Errc::invalid);
+    const NamespaceSpec bad_name{.name = "a/b"};
+    EXPECT_EQ(run(loop, namespaces->ensure("p1", bad_name)).error().code, Errc::invalid);
+    const NamespaceSpec fine{.name = "x"};
+    EXPECT_EQ(run(loop, namespaces->ensure("p2", fine)).error().code, Errc::not_found);
+    EXPECT_TRUE(run(loop, namespaces->list("p1"))->empty());
+
+    auto other = spec;
+    other.pool = "p3";
+    other.socket = folder.path() / "run3" / "zdb.sock";
+    const auto second = run(loop, namespaces->ensure_server(other));
+    ASSERT_FALSE(second);
+    EXPECT_NE(second.error().message.find("another server has this folder"), std::string::npos)
+        << second.error().message;
+}
+
+TEST_F(NamespacesTest, TheSocketIsForTheOwnerOnly)
+{
+    start();
+    struct stat status{};
+    ASSERT_EQ(::stat(spec.socket.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+}  // namespace
+}  // namespace znode::zdb
