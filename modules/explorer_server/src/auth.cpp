@@ -1,3 +1,4 @@
+#include "base/text.hpp"
 #include "core.hpp"
 #include "identity/http_signature.hpp"
 
@@ -16,6 +17,9 @@ identity::HeaderValues headers_of(const Call& call)
         values.emplace_back(name, value);
         has_date = has_date || name == "Date" || name == "date";
     }
+    values.emplace_back(
+        "(request-target)",
+        to_lower(http::to_string(call.request.method)) + " " + call.request.target);
     // The originals fill in their own clock; a signature over it can hold in that second only.
     if (!has_date) values.emplace_back("Date", http::format_date(call.now));
     return values;

@@ -181,7 +181,9 @@ Answer<> set_interfaces(Core& core, Call& call)
     auto sent = grid::list_from_json<grid::Interface>(call.request.body);
     if (!sent) return refuse(400, sent.error().message);
     TRY_DO(must_be_itself(call, signer, "interfaces"));
-    node.ifaces = grid::List<grid::Interface>(*std::move(sent));
+    // No list and an empty one are shown as they came.
+    node.ifaces = trim(call.request.body) == "null" ? grid::List<grid::Interface>{}
+                                                    : grid::List<grid::Interface>(*std::move(sent));
     return save_report(core, node, 201);
 }
 

@@ -196,7 +196,6 @@ Reply reply_of(const Refusal& refusal)
     if (refusal.form == Form::empty) return Reply{.status = refusal.status};
     if (refusal.form == Form::plain) {
         Reply reply{.status = refusal.status, .body = refusal.text};
-        if (!reply.body.ends_with('\n')) reply.body += '\n';
         reply.headers.add("Content-Type", "text/plain; charset=utf-8");
         return reply;
     }

@@ -109,12 +109,12 @@ Answer<> create_user(Core& core, Call& call)
     if (sent.name.size() > 256 || has_control_characters(sent.name))
         return refuse(400, "name should have printable characters, at most 256");
 
-    TRY(const auto same_name, core.db.integer("SELECT id FROM user WHERE name = ?", {sent.name}));
-    if (same_name) return refuse(409, "user with same name or email exists");
     const std::string wrong_key = "invalid public key " + printable(sent.pubkey) + ": ";
     if (auto hex = hex_of(sent.pubkey, wrong_key + "invalid hex format"); !hex)
         return refuse(500, hex.error().text);
     if (!identity::key_of_hex(sent.pubkey)) return refuse(500, wrong_key + "wrong key size");
+    TRY(const auto same_name, core.db.integer("SELECT id FROM user WHERE name = ?", {sent.name}));
+    if (same_name) return refuse(409, "user with same name or email exists");
 
     grid::User user{.name = sent.name, .email = sent.email, .pubkey = sent.pubkey};
     // The originals forget what else they were told.

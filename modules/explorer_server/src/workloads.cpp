@@ -107,7 +107,9 @@ Answer<> check_kubernetes_ip(Core& core, const grid::Workload& workload)
     const auto* machine = std::get_if<grid::Kubernetes>(&workload.data);
     if (machine == nullptr || machine->public_ip == 0) return http::Reply{};
     const auto missing = [&] {
-        return refuse(404, "ip workload '" + std::to_string(machine->public_ip) + "' not found");
+        return refuse(
+            404,
+            "ip workload '" + std::to_string(machine->public_ip) + "' not found: " + no_document);
     };
     TRY(const auto address, core.workload(machine->public_ip));
     if (!address || address->document.workload_type != WorkloadType::public_ip ||
@@ -223,16 +225,18 @@ Answer<> list_workloads(Core& core, Call& call)
 {
     const auto paging = Paging::of(call);
     std::int64_t customer = 0;
-    std::int64_t action = -1;
+    std::optional<std::int64_t> action;
     if (const auto text = call.argument("customer_tid"); text && !text->empty()) {
         TRY(customer, integer_of(*text, "customer_tid should be an integer: "));
     }
     if (const auto text = call.argument("next_action"); text && !text->empty()) {
-        TRY(action, integer_of(*text, "next_action should be an integer: "));
+        TRY(const auto number, integer_of(*text, "next_action should be an integer: "));
+        action = number;
     }
-    const std::vector<store::Value> filter{customer, customer, action, action};
+    const std::vector<store::Value> filter{
+        customer, customer, std::int64_t{action.has_value()}, action.value_or(0)};
     const std::string where =
-        " FROM workload WHERE (? = 0 OR customer = ?) AND (? < 0 OR next_action = ?)";
+        " FROM workload WHERE (? = 0 OR customer = ?) AND (? = 0 OR next_action = ?)";
     TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
     auto values = filter;
     values.insert(values.end(), {paging.size, paging.offset()});
