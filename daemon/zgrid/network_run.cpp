@@ -1,0 +1,129 @@
+#include "network_run.hpp"
+
+#include <algorithm>
+
+namespace znode::zgrid {
+
+namespace {
+
+constexpr Duration update_patience = std::chrono::minutes{10};
+
+/// Forgets the numbers of parts that the explorer no longer has.
+Task<Result<>> check_members(
+    Session* session, KnownNetwork* known, std::vector<grid::Workload>* alive)
+{
+    for (auto& member : known->members) {
+        if (member.workload == 0) continue;
+        auto workload = co_await session->api->workload(member.workload);
+        if (!workload && workload.error().code != Errc::not_found)
+            co_return tl::unexpected(std::move(workload).error());
+        if (workload && is_alive(*workload))
+            alive->push_back(std::move(*workload));
+        else
+            member.workload = 0;
+    }
+    co_return Result<>{};
+}
+
+bool covers(const grid::Pool& pool, const std::vector<std::string>& nodes)
+{
+    return std::ranges::all_of(nodes, [&](const auto& node) {
+        return std::ranges::find(pool.node_ids, node) != pool.node_ids.end();
+    });
+}
+
+}  // namespace
+
+bool is_alive(const grid::Workload& workload)
+{
+    if (workload.next_action != grid::NextAction::deploy) return false;
+    return workload.result.workload_id.empty() || workload.result.state == grid::ResultState::ok;
+}
+
+Task<Result<grid::Pool>> choose_pool(
+    Session* session, std::optional<std::int64_t> wanted, std::vector<std::string> nodes)
+{
+    CO_TRY(auto pools, co_await session->api->pools());
+    for (auto& pool : pools) {
+        if (wanted && pool.pool_id != *wanted) continue;
+        if (covers(pool, nodes)) co_return std::move(pool);
+        if (wanted)
+            co_return fail(
+                Errc::not_found,
+                "pool " + std::to_string(*wanted) +
+                    " does not have all the nodes; add them with: zgrid pool extend " +
+                    std::to_string(*wanted) + " --node ID --cu N");
+    }
+    if (wanted)
+        co_return fail(
+            Errc::not_found,
+            "you have no pool " + std::to_string(*wanted) + "; see: zgrid pool list");
+    co_return fail(
+        Errc::not_found,
+        pools.empty() ? "you have no pool; make one with: zgrid pool create --node ID --cu 1 --su 1"
+                      : "none of your pools has all the nodes; see: zgrid pool list");
+}
+
+Task<Result<std::vector<grid::Node>>> nodes_of(Session* session, std::vector<std::string> ids)
+{
+    std::vector<grid::Node> nodes;
+    for (const auto& id : ids) {
+        auto node = co_await session->api->node(id);
+        if (!node) co_return tl::unexpected(std::move(node).error().during("node " + id));
+        nodes.push_back(std::move(*node));
+    }
+    co_return nodes;
+}
+
+Task<Result<>> run_network_order(
+    Session* session, State* state, Progress* progress, NetworkOrder order, std::int64_t pool)
+{
+    auto& networks = state->grid().networks;
+    std::optional<KnownNetwork> before;
+    std::vector<grid::Workload> alive;
+    if (const auto at = networks.find(order.name); at != networks.end()) {
+        before = at->second;
+        CO_TRY_DO(co_await check_members(session, &*before, &alive));
+    }
+    auto ids = order.nodes;
+    if (before)
+        for (const auto& member : before->members)
+            if (std::ranges::find(ids, member.node) == ids.end()) ids.push_back(member.node);
+    CO_TRY(const auto nodes, co_await nodes_of(session, ids));
+    CO_TRY(auto plan, plan_network_order(order, before ? &*before : nullptr, nodes));
+
+    const auto key = [&](const std::string& node) {
+        return "network." + order.name + "@" + node.substr(0, 8);
+    };
+    if (!plan.changed) {
+        for (const auto& workload : alive) progress->keep(key(workload.node_id), workload);
+        co_return Result<>{};
+    }
+
+    plan.network.pool = pool;
+    std::set<std::string> posted;
+    for (std::size_t i = 0; i < plan.resources.size(); ++i) {
+        auto& member = plan.network.members[i];
+        auto workload = common_workload(*session, pool, member.node);
+        workload.description = "network " + order.name;
+        workload.data = plan.resources[i];
+        // Keys first: an order whose keys were lost could never be changed again.
+        networks[order.name] = plan.network;
+        CO_TRY_DO(state->save());
+        CO_TRY(const auto* ordered, co_await progress->post(key(member.node), std::move(workload)));
+        member.workload = ordered->id;
+        posted.insert(key(member.node));
+        networks[order.name] = plan.network;
+        CO_TRY_DO(state->save());
+    }
+    if (alive.empty()) co_return Result<>{};
+
+    CO_TRY_DO(co_await progress->wait(posted, update_patience));
+    for (const auto& old : alive) {
+        const auto ended = co_await session->api->delete_workload(old.id);
+        if (!ended && ended.error().code != Errc::exists) co_return tl::unexpected(ended.error());
+    }
+    co_return Result<>{};
+}
+
+}  // namespace znode::zgrid

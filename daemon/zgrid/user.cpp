@@ -1,0 +1,83 @@
+#include "commands.hpp"
+#include "grid/document.hpp"
+#include "kernel/files.hpp"
+#include "session.hpp"
+#include "status/terminal.hpp"
+
+namespace znode::zgrid {
+
+namespace {
+
+void show_user(const Context& context, const grid::User& user)
+{
+    if (context.json)
+        print(grid::to_json(user) + '\n');
+    else
+        print(
+            "user " + std::to_string(user.id) + ", " + status::shown(user.name) + ", identity in " +
+            context.identity.string() + '\n');
+}
+
+/// The key that an interrupted run left, or a fresh one, safely on disk before anybody hears of it.
+Result<identity::Identity> key_for_new_user(const std::filesystem::path& file)
+{
+    auto known = identity::Identity::load(file);
+    if (!known && known.error().code != Errc::not_found) return known;
+    if (known && known->user_id())
+        return fail(
+            Errc::exists,
+            file.string() + " belongs to user " + std::to_string(*known->user_id()) +
+                "; give another file with --identity");
+    if (known) return known;
+    if (file.has_parent_path()) TRY_DO(kernel::make_folders(file.parent_path(), 0700));
+    auto fresh = identity::Identity::generate();
+    TRY_DO(fresh.save_user(file));
+    return fresh;
+}
+
+Task<Result<>> create_user(Context* context, std::string name, std::string email)
+{
+    CO_TRY(auto key, key_for_new_user(context->identity));
+    CO_TRY(auto session, open_session(*context, Who::key));
+    auto created = co_await session->api->create_user(name, email);
+    if (!created && created.error().code == Errc::exists) {
+        // An interrupted run may have registered this very key.
+        const auto taken = co_await session->api->user_named(name);
+        if (taken && taken->pubkey == key.public_key_hex()) created = *taken;
+    }
+    if (!created) co_return tl::unexpected(std::move(created).error());
+    key.set_user_id(created->id);
+    CO_TRY_DO(key.save_user(context->identity));
+    show_user(*context, *created);
+    co_return Result<>{};
+}
+
+Task<Result<>> show_identity(Context* context)
+{
+    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(const auto user, co_await session->api->user(session->user()));
+    show_user(*context, user);
+    co_return Result<>{};
+}
+
+}  // namespace
+
+void add_user(CLI::App& app, Context& context)
+{
+    auto* user = app.add_subcommand("user", "who you are to the explorer");
+    user->require_subcommand(1);
+
+    auto* create = user->add_subcommand("create", "register, and make the identity file");
+    auto name = std::make_shared<std::string>();
+    auto email = std::make_shared<std::string>();
+    create->add_option("NAME", *name, "lower case, such as anna.3bot")->required();
+    create->add_option("--email", *email)->required();
+    create->callback(
+        [&context, name, email] { execute(context, create_user(&context, *name, *email)); });
+
+    user->add_subcommand("show", "who the identity file belongs to")->callback([&context] {
+        execute(context, show_identity(&context));
+    });
+}
+
+}  // namespace znode::zgrid
