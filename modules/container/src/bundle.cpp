@@ -64,6 +64,22 @@ Result<PageFacts> read_page(const fs::path& bundle)
     return facts;
 }
 
+void read_status(const fs::path& bundle, PageFacts& facts)
+{
+    // "znode1 exited 7 123456\n" and zeros up to 64 bytes.
+    const auto text = kernel::read_file(bundle / "status", 4096);
+    if (!text) return;
+    const auto words = split(std::string_view{*text}.substr(0, text->find('\n')), ' ');
+    if (words.size() < 3 || words[0] != "znode1") return;
+    auto kind = ExitKind::unknown;
+    if (words[1] == "exited") kind = ExitKind::exited;
+    if (words[1] == "signaled") kind = ExitKind::signaled;
+    if (words[1] == "exec_errno") kind = ExitKind::exec_errno;
+    if (kind == ExitKind::unknown) return;
+    facts.exit = kind;
+    facts.exit_number = to_number<int>(words[2]).value_or(0);
+}
+
 std::vector<std::string> last_lines(const fs::path& logs, std::size_t count)
 {
     std::uint64_t newest = 0;

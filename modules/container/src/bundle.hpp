@@ -49,6 +49,10 @@ struct PageFacts {
 /// Errc::not_found when there is none, or only one of an earlier boot.
 [[nodiscard]] Result<PageFacts> read_page(const std::filesystem::path& bundle);
 
+/// Takes the end out of the status file that the container's init wrote, for a page whose monitor
+/// could not. Leaves `facts` as they are when it does not say.
+void read_status(const std::filesystem::path& bundle, PageFacts& facts);
+
 /// Whether this very process exists and is no zombie.
 bool process_lives(pid_t pid, std::uint64_t start_time);
 

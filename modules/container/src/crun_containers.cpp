@@ -278,6 +278,7 @@ Task<> CrunContainers::watch_one(
     const Places places{config_, gwid};
     PageFacts last;
     auto pause = Duration{milliseconds{100}};
+    int failures = 0;
     for (;;) {
         const auto page = read_page(places.bundle);
         if (!page) break;  // Removed beneath us.
@@ -292,9 +293,11 @@ Task<> CrunContainers::watch_one(
             if (replaced) {
                 monitor = std::move(*replaced);
                 pause = milliseconds{100};
+                failures = 0;
             } else {
                 log_->error("no monitor id={} error={}", gwid, replaced.error().message);
-                if (!page->container_lives()) break;
+                // A dead container's last words are worth some tries, a living one all of them.
+                if (++failures >= 5 && !page->container_lives()) break;
                 co_await sleep_for(pause);
                 pause = std::min<Duration>(pause * 2, seconds{60});
                 continue;
@@ -303,6 +306,7 @@ Task<> CrunContainers::watch_one(
         (void)co_await wait_for_exit(&*monitor);  // How it ended is in the page, or nowhere.
         monitor.reset();
     }
+    if (last.exit == ExitKind::unknown) read_status(places.bundle, last);
     auto exit = co_await exit_of(gwid, last);
     watched->exit = exit;
     watched->ended.notify();

@@ -308,6 +308,35 @@ TEST_F(ContainerTest, LinesSurviveTheMonitorAndTheAgent)
     });
 }
 
+TEST_F(ContainerTest, MonitorsKilledWhileTheContainerPrints)
+{
+    inside([&] {
+        auto one = agent();
+        constexpr int lines = 300000;
+        const auto running =
+            one.get(one.containers->ensure(spec("seq 1 " + std::to_string(lines))));
+        ASSERT_TRUE(running) << running.error().message;
+        std::optional<ContainerExit> exit;
+        asio::co_spawn(
+            one.loop, one.containers->next_exit(), [&](std::exception_ptr, ContainerExit ended) {
+                exit = std::move(ended);
+            });
+        int kills = 0;
+        one.loop.restart();
+        while (!exit) {
+            one.loop.run_for(milliseconds{20});
+            if (!exit && kills < 30 && ::kill(monitor_of(folder.path()), SIGKILL) == 0) ++kills;
+        }
+        std::cout << "monitors killed: " << kills << "\n";
+        EXPECT_EQ(exit->text(), "exit code 0");
+        std::string expected;
+        for (int i = 1; i <= lines; ++i) expected += std::to_string(i) + "\n";
+        EXPECT_TRUE(log().out == expected) << log().out.size() << " of " << expected.size();
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
 TEST_F(ContainerTest, LimitsHold)
 {
     inside([&] {
