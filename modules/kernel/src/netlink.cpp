@@ -193,12 +193,7 @@ Result<> RouteSocket::add_link(const LinkSpec& spec)
     if (spec.peer) {
         auto* data = mnl_attr_nest_start(add.message, IFLA_INFO_DATA);
         auto* peer = mnl_attr_nest_start(add.message, VETH_INFO_PEER);
-        auto* header =
-            static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(add.message, sizeof(ifinfomsg)));
-        if (spec.peer->up) {
-            header->ifi_flags = IFF_UP;
-            header->ifi_change = IFF_UP;
-        }
+        mnl_nlmsg_put_extra_header(add.message, sizeof(ifinfomsg));
         add.text(IFLA_IFNAME, spec.peer->name);
         if (spec.mtu != 0) add.number(IFLA_MTU, spec.mtu);
         if (spec.peer->mac) add.bytes(IFLA_ADDRESS, *spec.peer->mac);

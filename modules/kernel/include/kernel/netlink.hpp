@@ -75,9 +75,8 @@ struct LinkSpec {
         std::string name;
         int netns = -1;
         std::optional<MacAddress> mac = {};
-        bool up = false;
     };
-    std::optional<Peer> peer = {};  ///< veth: its other end.
+    std::optional<Peer> peer = {};  ///< veth: its other end, made down.
 };
 
 struct Route {
