@@ -52,6 +52,14 @@ std::string HostPlane::mark(const std::string& owner) const
 
 bool HostPlane::is_ours(const kernel::Link& link) const { return link.alias.starts_with(mark("")); }
 
+/// A mark can only be set after the link was made, so the claim is written before: an unmarked link
+/// that was claimed is ours.
+bool HostPlane::is_ours_or_claimed(const kernel::Link& link) const
+{
+    const bool claimed = std::ranges::find(record_.links, link.name) != record_.links.end();
+    return is_ours(link) || (claimed && link.alias.empty());
+}
+
 IpAddress HostPlane::pair_address(unsigned host) const
 {
     const auto base = IpAddress::parse("100.126.1.0")->number();
@@ -186,13 +194,11 @@ Result<> HostPlane::claim(const std::string& link)
     return save(host_record(), record_);
 }
 
-/// A marked link of ours in the machine's namespace. A mark can only be set after the link was
-/// made, so the claim is written before: an unmarked link that was claimed is ours.
+/// A marked link of ours in the machine's namespace.
 Result<kernel::Link> HostPlane::need_host_link(const kernel::LinkSpec& spec)
 {
     TRY(auto present, here_->link(spec.name));
-    const bool claimed = std::ranges::find(record_.links, spec.name) != record_.links.end();
-    if (present && !is_ours(*present) && !(claimed && present->alias.empty()))
+    if (present && !is_ours_or_claimed(*present))
         return fail(
             Errc::exists,
             "there is a " + spec.name + " on this machine that is not this node's (alias \"" +
@@ -250,7 +256,7 @@ Result<> HostPlane::make_exit()
     if (!uplink) {
         // The half of a pair whose other end is gone with its namespace goes by itself, but late.
         TRY(const auto stale, here_->link(exit_host_link));
-        if (stale && is_ours(*stale)) TRY_DO(here_->remove_link(stale->index));
+        if (stale && is_ours_or_claimed(*stale)) TRY_DO(here_->remove_link(stale->index));
     }
     TRY(const auto outside,
         need_host_link(
@@ -336,6 +342,10 @@ Result<> HostPlane::purge()
     const auto step = [&](Result<> done) {
         if (!done && outcome) outcome = std::move(done);
     };
+    if (!started_) {
+        step(choose_wireguard());
+        if (host_.wireguard == WireGuardKind::userspace) step(mount_uapi_folder());
+    }
     for (const auto& member : load_all<JoinRecord>(joins(), ".json")) step(leave(member.gwid));
     for (const auto& network : networks()) step(remove_network(network.id));
     const bool rules = started_ || !record_.node_id.empty();
@@ -343,7 +353,7 @@ Result<> HostPlane::purge()
     started_ = false;
     for (const auto* name : {exit_host_link, public_bridge}) {
         const auto link = here_->link(name);
-        if (link && *link && is_ours(**link)) step(here_->remove_link((*link)->index));
+        if (link && *link && is_ours_or_claimed(**link)) step(here_->remove_link((*link)->index));
     }
     step(kernel::unpin_netns(pin(exit_space)));
     if (rules) step(kernel::apply_nft(no_host_ruleset()));

@@ -54,6 +54,7 @@ private:
     /// IFLA_IFALIAS of a link of ours.
     std::string mark(const std::string& owner) const;
     bool is_ours(const kernel::Link& link) const;
+    bool is_ours_or_claimed(const kernel::Link& link) const;
 
     // The machine (host_plane.cpp).
     Result<> need_started() const;

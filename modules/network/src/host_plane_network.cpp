@@ -147,25 +147,19 @@ Result<> HostPlane::build_links(const NetworkRecord& record, int space)
     TRY_DO(kernel::run_in_netns(space, [&]() -> Result<> {
         TRY_DO(kernel::write_net_sysctl("ipv4/ip_forward", "1"));
         TRY_DO(kernel::write_net_sysctl("ipv6/conf/all/forwarding", "1"));
-        return kernel::write_net_sysctl("ipv6/conf/" + names.bridge + "/disable_ipv6", "1");
+        // The gateway gives its own addresses and takes none from what a container announces.
+        return kernel::write_net_sysctl("ipv6/conf/" + names.bridge + "/accept_ra", "0");
     }));
-    TRY_DO(inside.set_up(bridge->index, true));
-    FP("network.resource.bridge");
-
-    TRY(auto gateway, inside.link(names.gateway));
-    if (!gateway)
-        TRY_DO(inside.add_link(
-            {.name = names.gateway, .kind = "macvlan", .mtu = mtu, .parent = bridge->index}));
-    TRY(gateway, inside.need_link(names.gateway));
-    TRY_DO(inside.set_alias(gateway->index, mark(record.gwid)));
+    // The gateway's addresses sit on the bridge itself: inside of the network's own namespace a
+    // macvlan on top of it is not reached by what comes in through the bridge's ports.
     const auto address = gateway_of(record.subnet);
     TRY_DO(inside.set_addresses(
-        gateway->index,
+        bridge->index,
         {{address, record.subnet.length},
          {inner_ipv6(record.id, address), 64},
          net("fe80::1/64")}));
-    TRY_DO(inside.set_up(gateway->index, true));
-    FP("network.resource.gateway");
+    TRY_DO(inside.set_up(bridge->index, true));
+    FP("network.resource.bridge");
 
     const std::string exit_name{exit_link};
     TRY(auto exit, inside.link(exit_name));

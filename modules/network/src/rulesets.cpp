@@ -110,7 +110,7 @@ std::string host_ruleset(const HostRules& rules)
            to_zdb +
            "  }\n"
            "  chain output {\n"
-           "    type nat hook output priority dstnat; policy accept;\n" +
+           "    type nat hook output priority -100; policy accept;\n" +
            to_zdb +
            "  }\n"
            "  chain postrouting {\n"

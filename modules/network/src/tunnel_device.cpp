@@ -61,6 +61,7 @@ Result<> end_process(const TunnelPlace& place)
                     Errc::timeout,
                     "wireguard-go, pid " + std::to_string(process->pid()) + ", does not end");
         }
+        (void)process->poll();  // Reaps it where it is our child; else init does.
     }
     return kernel::remove_file(place.socket());
 }
