@@ -48,6 +48,7 @@ public:
     int version = 11;  // 10 for HTTP/1.0
     std::string* body = nullptr;
     ChunkSink sink;
+    std::uint64_t kept_limit = ~std::uint64_t{0};  // Bytes of a body that is kept in memory.
     std::optional<Error> refused_by_sink;
 
     Result<> take(std::string& bytes)
@@ -101,8 +102,6 @@ private:
     {
         body = IsRequest ? &request.body : &reply.body;
         if (sink && (reply.status < 200 || reply.status > 299)) sink = nullptr;
-        // A piped file has no limit here; who takes it counts.
-        if (sink) this->body_limit(boost::none);
     }
     void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override
     {
@@ -110,7 +109,9 @@ private:
     }
     std::size_t on_body_impl(beast::string_view piece, error_code& ec) override
     {
-        if (!sink) {
+        if (!sink && body->size() + piece.size() > kept_limit) {
+            ec = beast::http::error::body_limit;
+        } else if (!sink) {
             body->append(piece.data(), piece.size());
         } else if (auto taken = sink({piece.data(), piece.size()}); !taken) {
             refused_by_sink = std::move(taken).error();
@@ -181,7 +182,11 @@ void ReplyParser::reset()
 {
     impl_ = std::make_unique<Impl>();
     impl_->header_limit(64U << 10U);
-    impl_->body_limit(body_limit_);
+    // A piped file has no limit here; who takes it counts. Beast compares an announced length before
+    // the status is known, so the limit of what is kept is our own.
+    if (sink_) impl_->body_limit(boost::none);
+    else impl_->body_limit(body_limit_);
+    impl_->kept_limit = body_limit_;
     impl_->eager(true);
     impl_->skip(to_head_);
     impl_->sink = sink_;
