@@ -97,7 +97,7 @@ def container(grid, name, **changes):
     node = grid.node_ids()[0]
     members = {
         "node": f'"{node}"', "network": '"net"', "ip": '"172.20.1.77"',
-        "flist": '"http://198.51.100.1:8080/customer/web.flist"', "hub_url": '"zdb://198.51.100.1:9910"',
+        "flist": '"http://198.51.100.1:8080/customer.quickstart/web.flist"', "hub_url": '"zdb://198.51.100.1:9910"',
         "entrypoint": '"/startup.sh"', "cpu": "1", "memory": '"256MiB"', "disk": '"64MiB"', "disk_type": '"ssd"',
     }
     members.update(changes)
@@ -144,18 +144,18 @@ def an_address_outside_of_the_subnet_is_refused(grid):
 
 @test
 def a_missing_flist_is_refused(grid):
-    refused(grid, "missing", ["flist"], flist='"http://198.51.100.1:8080/customer/nothing.flist"')
+    refused(grid, "missing", ["flist"], flist='"http://198.51.100.1:8080/customer.quickstart/nothing.flist"')
 
 
 @test
 def a_garbage_flist_is_refused(grid):
-    path = grid.folder + "/hub/customer/garbage.flist"
+    path = grid.folder + "/hub/customer.quickstart/garbage.flist"
     with open(path, "wb") as file:
         file.write(os.urandom(4096))
-    refused(grid, "garbage", ["flist"], flist='"http://198.51.100.1:8080/customer/garbage.flist"')
+    refused(grid, "garbage", ["flist"], flist='"http://198.51.100.1:8080/customer.quickstart/garbage.flist"')
     with open(path, "wb"):
         pass
-    refused(grid, "empty", ["flist"], flist='"http://198.51.100.1:8080/customer/garbage.flist"')
+    refused(grid, "empty", ["flist"], flist='"http://198.51.100.1:8080/customer.quickstart/garbage.flist"')
 
 
 @test
