@@ -58,7 +58,7 @@ class Grid:
         """Kills agents at moments drawn from the seed until the event is set; says when."""
         chance = random.Random(seed)
         killed = []
-        while len(killed) < times and not until.wait(chance.uniform(0.02, 1.0)):
+        while len(killed) < times and not until.wait(chance.uniform(0.2, 1.6)):
             name = chance.choice(["node1", "node2"])
             pid = self.pid_of(name)
             try:
