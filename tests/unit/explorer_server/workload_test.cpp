@@ -1,0 +1,202 @@
+#include <gtest/gtest.h>
+
+#include "small_grid.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+using grid::NextAction;
+using grid::ResultState;
+using test::Json;
+
+class WorkloadTest : public testing::Test {
+protected:
+    void SetUp() override { grid_.fill(); }
+    static int action(const Json& workload) { return workload.at("next_action").get<int>(); }
+
+    test::SmallGrid grid_;
+};
+
+TEST_F(WorkloadTest, LivesFromCreateToDeleted)
+{
+    const auto id = grid_.create_volume();
+    ASSERT_EQ(id, 1);
+    EXPECT_EQ(action(grid_.workload(id)), 3);
+    EXPECT_EQ(grid_.workload(id).at("customer_epoch"), grid_.now) << "stays verifiable";
+
+    auto page = grid_.poll(0);
+    EXPECT_EQ(page.headers.get("x-last-id"), "1");
+    EXPECT_EQ(test::SmallGrid::json(page).size(), 1U);
+
+    EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
+    EXPECT_EQ(grid_.workload(id).at("result").at("state"), 1);
+    EXPECT_EQ(grid_.workload(id).at("result").at("data_json").at("volume_id"), "1-1");
+    EXPECT_EQ(grid_.poll(2).body, "null\n") << "answered: no longer queued";
+
+    EXPECT_EQ(grid_.sign_delete(id).status, 201U);
+    EXPECT_EQ(action(grid_.workload(id)), 4);
+    page = grid_.poll(2);
+    EXPECT_EQ(test::SmallGrid::json(page).at(0).at("next_action"), 4);
+    EXPECT_EQ(page.headers.get("x-last-id"), "2") << "the queue leaves the cursor where it is";
+
+    EXPECT_EQ(grid_.confirm_deleted(id).status, 200U);
+    EXPECT_EQ(action(grid_.workload(id)), 6);
+    EXPECT_EQ(grid_.workload(id).at("result").at("state"), 2);
+    EXPECT_EQ(grid_.poll(0).body, "null\n");
+}
+
+TEST_F(WorkloadTest, PoolIsChargedFromTheFirstOkToTheEnd)
+{
+    const auto id = grid_.create_volume(300);
+    (void)grid_.report(id, ResultState::ok);
+    (void)grid_.report(id, ResultState::ok);
+    grid_.now += 1000;
+    auto pool = test::SmallGrid::json(grid_.get("/reservations/pools/1"));
+    EXPECT_EQ(pool.at("active_su"), 1);
+    EXPECT_EQ(pool.at("sus"), 1'000'000'000 - 1000);
+    (void)grid_.sign_delete(id);
+    (void)grid_.confirm_deleted(id);
+    grid_.now += 1000;
+    pool = test::SmallGrid::json(grid_.get("/reservations/pools/1"));
+    EXPECT_EQ(pool.at("active_su"), 0);
+    EXPECT_EQ(pool.at("sus"), 1'000'000'000 - 1000);
+}
+
+TEST_F(WorkloadTest, FailureStaysAFailureAfterTheNodesDelete)
+{
+    const auto id = grid_.create_volume();
+    (void)grid_.report(id, ResultState::error, "no room");
+    EXPECT_EQ(action(grid_.workload(id)), 4);
+    EXPECT_EQ(grid_.confirm_deleted(id).status, 200U);
+    EXPECT_EQ(grid_.workload(id).at("result").at("state"), 0);
+    EXPECT_EQ(grid_.workload(id).at("result").at("message"), "no room");
+}
+
+TEST_F(WorkloadTest, LateNewsChangeNothing)
+{
+    const auto id = grid_.create_volume(300);
+    (void)grid_.report(id, ResultState::ok);
+    (void)grid_.sign_delete(id);
+    EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
+    EXPECT_NE(grid_.poll(5).body, "null\n") << "the delete is still to be told";
+    (void)grid_.confirm_deleted(id);
+    EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
+    EXPECT_EQ(action(grid_.workload(id)), 6);
+    EXPECT_EQ(test::SmallGrid::json(grid_.get("/reservations/pools/1")).at("active_su"), 0);
+}
+
+TEST_F(WorkloadTest, OnlyTheNodeItselfSpeaksOfItsWorkloads)
+{
+    const auto id = grid_.create_volume();
+    const auto path = "/reservations/nodes/" + grid_.node.key_id + "/workloads/1-1";
+    const auto body = grid_.result_body("1-1", ResultState::ok);
+    EXPECT_EQ(grid_.put(path, body).status, 401U) << "unsigned request";
+    EXPECT_EQ(grid_.del(path).status, 401U);
+    const auto stranger = test::identity_of(0x77);
+    const test::Signer other{&stranger, stranger.node_id()};
+    EXPECT_EQ(grid_.put(path, body, other).status, 403U);
+    auto forged = Json::parse(body);
+    forged["message"] = "forged";
+    EXPECT_EQ(grid_.put(path, forged.dump(), grid_.node).status, 401U) << "result's signature";
+    EXPECT_EQ(grid_.workload(id).at("result").at("workload_id"), "");
+}
+
+TEST_F(WorkloadTest, CustomersChoiceOfNextActionIsIgnored)
+{
+    auto workload = grid_.volume();
+    workload.next_action = NextAction::deleted;
+    ASSERT_EQ(grid_.create(workload).status, 201U);
+    EXPECT_EQ(action(grid_.workload(1)), 3);
+    EXPECT_EQ(test::SmallGrid::json(grid_.poll(2)).at(0).at("next_action"), 3);
+}
+
+TEST_F(WorkloadTest, RefusalsHaveTheOriginalsWords)
+{
+    const auto refused = [&](grid::Workload workload, unsigned status, const std::string& text) {
+        const auto reply = grid_.create(std::move(workload));
+        EXPECT_EQ(reply.status, status) << text;
+        EXPECT_NE(reply.body.find(text), std::string::npos) << reply.body;
+        EXPECT_EQ(reply.headers.get("Content-Type"), "application/json");
+    };
+    auto workload = grid_.volume();
+    workload.pool_id = 99;
+    refused(workload, 404, "pool does not exist");
+    workload = grid_.volume();
+    workload.pool_id = 0;
+    refused(workload, 400, "pool is required");
+    workload = grid_.volume();
+    workload.node_id = "nope";
+    refused(workload, 400, "cannot find node with id 'nope'");
+    workload = grid_.volume();
+    workload.metadata = std::string(1025, 'x');
+    refused(workload, 400, "metadata can not be bigger than 1024 bytes");
+    workload = grid_.volume();
+    workload.reference = "1-1";
+    refused(workload, 400, "reference is illegal for new workloads");
+    refused(grid_.volume(100'000'000'000), 402, "pool needs additional capacity to support this");
+    EXPECT_EQ(action(grid_.workload(1)), 5) << "kept to be seen, never to be deployed";
+    EXPECT_EQ(grid_.poll(0).body, "null\n");
+
+    workload = grid_.volume();
+    workload.customer_signature = grid_.customer_identity.sign_hex("something else");
+    const auto reply =
+        grid_.post("/reservations/workloads", grid::to_json(workload), grid_.customer);
+    EXPECT_EQ(reply.status, 400U);
+    EXPECT_NE(reply.body.find("failed to verify customer signature"), std::string::npos);
+}
+
+TEST_F(WorkloadTest, UnknownDiskTypeIsRefusedAndReachesNoNode)
+{
+    auto workload = grid_.volume();
+    workload.data = grid::Volume{.size = 1, .type = static_cast<grid::DiskType>(7)};
+    EXPECT_EQ(grid_.create(workload).status, 400U);
+    EXPECT_EQ(grid_.poll(0).body, "null\n");
+}
+
+TEST_F(WorkloadTest, EmptyPoolEndsWhatUsesItAndLeavesTheRest)
+{
+    grid_.close();
+    test::SmallGrid small;
+    small.fill(0, 1000);
+    const auto id = small.create_volume(300);
+    ASSERT_EQ(id, 1);
+    (void)small.report(id, ResultState::ok);
+    small.now += 1001;
+    small.close();
+    small.open();  // Looks at start.
+    for (int turn = 0; turn < 100 && small.workload(id).at("next_action") == 3; ++turn) {
+    }
+    EXPECT_EQ(small.workload(id).at("next_action"), 4);
+    EXPECT_EQ(test::SmallGrid::json(small.poll(2)).size(), 1U);
+}
+
+TEST_F(WorkloadTest, EverythingSurvivesARestart)
+{
+    const auto id = grid_.create_volume();
+    const auto before = grid_.workload(id);
+    const auto page = grid_.poll(9).body;
+    grid_.close();
+    grid_.open();
+    EXPECT_EQ(grid_.workload(id), before);
+    EXPECT_EQ(grid_.poll(9).body, page) << "the queue too";
+    EXPECT_EQ(grid_.create_volume(), id + 1);
+}
+
+TEST_F(WorkloadTest, EtagCountsWhatBecameDeliverable)
+{
+    auto request = grid_.poll_request(0);
+    request.headers.set("Prefer", "wait=30");
+    const auto etag = [&] { return std::string{grid_.send(request).headers.get("ETag")}; };
+    const auto empty = etag();
+    EXPECT_FALSE(empty.empty());
+    const auto id = grid_.create_volume();
+    const auto created = etag();
+    EXPECT_NE(created, empty);
+    (void)grid_.report(id, ResultState::ok);
+    EXPECT_EQ(etag(), created) << "the node's answers do not change it";
+    (void)grid_.sign_delete(id);
+    EXPECT_NE(etag(), created);
+}
+
+}  // namespace
+}  // namespace znode::explorer_server
