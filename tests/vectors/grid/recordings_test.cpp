@@ -8,11 +8,13 @@
 
 #include <gtest/gtest.h>
 
+#include "base/hex.hpp"
 #include "grid/document.hpp"
 #include "grid/farm.hpp"
 #include "grid/node.hpp"
 #include "grid/pool.hpp"
 #include "grid/workload.hpp"
+#include "identity/identity.hpp"
 #include "vectors.hpp"
 
 namespace znode::grid {
@@ -101,6 +103,59 @@ TEST(GridVectors, RecordedAnswersComeBackAsTheyWere)
         }
     }
     test::report_cases("explorer-traffic.jsonl", cases);
+}
+
+/// Two members of a node are younger than the recorded one.
+std::string older_form(std::string ours, const std::string& theirs)
+{
+    const std::string younger = R"(,"reserved":false,"dedicated":0)";
+    const auto at = ours.find(younger);
+    if (at != ours.npos && theirs.find(younger) == theirs.npos) ours.erase(at, younger.size());
+    return ours;
+}
+
+/// What a real node posted, and its results' signatures.
+TEST(GridVectors, RecordedNodeSpeaksInOurDocuments)
+{
+    const std::string node = "/api/v1/nodes/\\w+";
+    const std::vector<Route> posted{
+        {std::regex{"/api/v1/nodes"}, document<Node>},
+        {std::regex{node + "/interfaces"}, list<Interface>},
+        {std::regex{node + "/ports"}, document<PortsReport>},
+        {std::regex{node + "/capacity"}, document<CapacityReport>},
+        {std::regex{node + "/uptime"}, document<UptimeReport>},
+        {std::regex{node + "/used_resources"}, document<UsedReport>},
+        {std::regex{"/api/v1/reservations/nodes/(\\w+)/workloads/[-\\d]+"},
+         document<WorkloadResult>},
+    };
+    std::ifstream file{ZNODE_TEST_DATA "/recordings/node-traffic.jsonl"};
+    ASSERT_TRUE(file);
+    std::size_t cases = 0;
+    for (std::string line; std::getline(file, line);) {
+        const auto record = Json::parse(line);
+        const auto& request = record.at("request");
+        const auto path = request.at("path").get<std::string>();
+        if (!request.at("body").is_string() || request.at("body").empty()) continue;
+        const auto body = request.at("body").get<std::string>();
+        for (const auto& route : posted) {
+            std::smatch parts;
+            if (!std::regex_match(path, parts, route.path)) continue;
+            SCOPED_TRACE(record.at("n").dump() + " " + path);
+            ++cases;
+            const auto again = route.rewrite(body);
+            ASSERT_TRUE(again) << again.error().message;
+            EXPECT_EQ(older_form(*again, body), body);
+            if (parts.size() < 2) break;
+
+            const auto result = from_json<WorkloadResult>(body);
+            EXPECT_TRUE(identity::verify_node(
+                parts[1].str(),
+                result_signing_bytes(*result),
+                from_hex(result->signature).value_or("")));
+            break;
+        }
+    }
+    test::report_cases("node-traffic.jsonl", cases);
 }
 
 }  // namespace
