@@ -1,8 +1,13 @@
 #include "container/seccomp.hpp"
 
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <memory>
 
 #include <seccomp.h>
@@ -23,6 +28,46 @@ Result<> check(int returned, const char* name)
 {
     if (returned == 0 || returned == -EEXIST || returned == -EACCES || returned == -EDOM) return {};
     return fail_errno(-returned, std::string{"seccomp rule for "} + name);
+}
+
+/// Instructions in front of the filter: no subvolume is made from within. The owner of a folder on
+/// btrfs may make one without any capability, and it would not count against his volume's quota.
+/// libseccomp has no rule "but for these values", so these are written by hand; a jump's targets
+/// are counted from the instruction after it.
+std::string refuse_subvolumes()
+{
+    constexpr auto load = static_cast<std::uint16_t>(BPF_LD | BPF_W | BPF_ABS);
+    constexpr auto equal = static_cast<std::uint16_t>(BPF_JMP | BPF_JEQ | BPF_K);
+    constexpr auto mask = static_cast<std::uint16_t>(BPF_ALU | BPF_AND | BPF_K);
+    constexpr auto answer = static_cast<std::uint16_t>(BPF_RET | BPF_K);
+    constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
+    // The low half of the second argument, on machines that store it first.
+    constexpr auto request = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8);
+    constexpr std::uint32_t x32_bit = 0x40000000;
+    static constexpr sock_filter instructions[]{
+#if defined(__x86_64__)
+        /* 0*/ {load, 0, 0, static_cast<std::uint32_t>(offsetof(seccomp_data, arch))},
+        /* 1*/ {equal, 3, 0, AUDIT_ARCH_X86_64},
+        /* 2*/ {equal, 0, 13, AUDIT_ARCH_I386},
+        /* 3*/ {load, 0, 0, number},
+        /* 4*/ {equal, 4, 11, 54},  // ioctl of i386
+        /* 5*/ {load, 0, 0, number},
+        /* 6*/ {mask, 0, 0, ~x32_bit},
+        /* 7*/ {equal, 1, 0, SYS_ioctl},
+        /* 8*/ {equal, 0, 7, 514},  // ioctl of x32
+#else
+        {load, 0, 0, number},
+        {equal, 0, 7, SYS_ioctl},
+#endif
+        /* 9*/ {load, 0, 0, request},
+        /*10*/ {mask, 0, 0, 0xFFFF},
+        /*11*/ {equal, 3, 0, 0x940E},  // BTRFS_IOC_SUBVOL_CREATE
+        /*12*/ {equal, 2, 0, 0x9418},  // BTRFS_IOC_SUBVOL_CREATE_V2
+        /*13*/ {equal, 1, 0, 0x9401},  // BTRFS_IOC_SNAP_CREATE
+        /*14*/ {equal, 0, 1, 0x9417},  // BTRFS_IOC_SNAP_CREATE_V2
+        /*15*/ {answer, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+    };
+    return {reinterpret_cast<const char*>(instructions), sizeof instructions};
 }
 
 }  // namespace
@@ -65,7 +110,7 @@ Result<std::string> compile_seccomp_filter()
     std::string bytes(static_cast<std::size_t>(size), '\0');
     if (::pread(memory.get(), bytes.data(), bytes.size(), 0) != size)
         return fail(Errc::internal, "seccomp: the filter can't be read back");
-    return bytes;
+    return refuse_subvolumes() + bytes;
 }
 
 }  // namespace znode::container

@@ -1,5 +1,16 @@
 #include "container/oci_spec.hpp"
 
+#include <asm/termbits.h>
+#include <linux/btrfs.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 
@@ -107,6 +118,40 @@ TEST(OciSpecTest, NameServersAndHosts)
 
     EXPECT_EQ(resolv_conf(spec), "nameserver 192.0.2.1\nnameserver 2001:db8::1\n");
     EXPECT_THAT(hosts_file(spec), testing::EndsWith("\n172.20.1.10 web\n"));
+}
+
+/// errno of a request to a descriptor that is none, behind the filter: 0 when the child failed.
+int errno_behind_filter(const std::string& filter, unsigned long request)
+{
+    const pid_t child = ::fork();
+    if (child == 0) {
+        auto* const code = const_cast<char*>(filter.data());
+        const sock_fprog program{
+            static_cast<unsigned short>(filter.size() / sizeof(sock_filter)),
+            reinterpret_cast<sock_filter*>(code)};
+        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) ::_exit(0);
+        if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) ::_exit(0);
+        const long returned = ::syscall(SYS_ioctl, -1, request, nullptr);
+        ::_exit(returned < 0 ? errno : 0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(SeccompTest, NoSubvolumeIsMadeFromWithin)
+{
+    const auto filter = compile_seccomp_filter();
+    ASSERT_TRUE(filter) << filter.error().message;
+    for (const auto request :
+         {static_cast<unsigned long>(BTRFS_IOC_SUBVOL_CREATE),
+          static_cast<unsigned long>(BTRFS_IOC_SUBVOL_CREATE_V2),
+          static_cast<unsigned long>(BTRFS_IOC_SNAP_CREATE),
+          static_cast<unsigned long>(BTRFS_IOC_SNAP_CREATE_V2)})
+        EXPECT_EQ(errno_behind_filter(*filter, request), EPERM) << std::hex << request;
+    // Other requests reach the kernel, which knows no descriptor -1.
+    EXPECT_EQ(errno_behind_filter(*filter, TCGETS), EBADF);
+    EXPECT_EQ(errno_behind_filter(*filter, FICLONE), EBADF);
 }
 
 TEST(SeccompTest, FilterIsCompiledAndStable)
