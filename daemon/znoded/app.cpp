@@ -159,6 +159,7 @@ private:
     Task<Result<>> end_helpers();
     Task<> watch_dog();
     Task<> look_after_pools();
+    Task<> look_after_logs();
     engine::Announcement announcement();
 
     Task<Result<std::optional<std::string>>> fact(std::string key);
@@ -469,6 +470,7 @@ Task<Result<>> App::start()
     link_->start(*engine_);
     background_.spawn(watch_dog());
     background_.spawn(look_after_pools());
+    background_.spawn(look_after_logs());
     co_return Result<>{};
 }
 
@@ -505,6 +507,15 @@ Task<> App::look_after_pools()
         if (std::ranges::any_of(
                 pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; }))
             co_await volumes_->open();
+    }
+}
+
+/// The status is answered at once, so what it says of the logs is asked beforehand.
+Task<> App::look_after_logs()
+{
+    for (;;) {
+        source_->set_shippers(co_await shippers_->status());
+        co_await sleep_for(5s);
     }
 }
 

@@ -144,6 +144,13 @@ v1::Status AgentSource::status()
         problem("the node is not registered: " + link.message, "check farm_id in the config");
     for (const auto& pool : pools_)
         if (!pool.problem.empty()) problem("pool " + pool.name + ": " + pool.problem, "");
+    for (const auto& shipper : shippers_)
+        if (!shipper.problem.empty())
+            problem(
+                "logs of " + shipper.gwid + " (" + std::string{to_string(shipper.stream)} +
+                    ") do not reach " + shipper.target + ": " + shipper.problem,
+                "the lines are kept on disk and sent once it takes them; the customer names the "
+                "server and its password");
     for (const auto& trouble : troubles_) problem(trouble.text, trouble.remedy);
 
     auto* maintenance = status.mutable_maintenance();

@@ -6,6 +6,7 @@
 #include "engine/planner.hpp"
 #include "logs/folder_watch.hpp"
 #include "logs/reader.hpp"
+#include "logs/shipper.hpp"
 #include "network/networks.hpp"
 #include "status/source.hpp"
 #include "storage/volumes.hpp"
@@ -66,6 +67,10 @@ public:
         interfaces_ = std::move(interfaces);
     }
     void set_pools(std::vector<storage::PoolInfo> pools) { pools_ = std::move(pools); }
+    void set_shippers(std::vector<logs::ShipperStatus> shippers)
+    {
+        shippers_ = std::move(shippers);
+    }
     void set_host_network(network::HostNetwork host) { host_ = std::move(host); }
     void add_trouble(Trouble trouble) { troubles_.push_back(std::move(trouble)); }
 
@@ -78,6 +83,7 @@ private:
     std::int64_t started_;
     std::vector<network::Interface> interfaces_;
     std::vector<storage::PoolInfo> pools_;
+    std::vector<logs::ShipperStatus> shippers_;
     std::optional<network::HostNetwork> host_;
     std::vector<Trouble> troubles_;
 };

@@ -164,6 +164,81 @@ def a_missing_entry_point_is_refused(grid):
 
 
 @test
+def an_unknown_volume_is_refused(grid):
+    refused(grid, "novolume", ["volume", "99999-1"], volumes='{ "/data" = "99999-1" }')
+
+
+@test
+def a_flist_whose_block_is_missing_is_refused(grid):
+    """Its blocks went to a store that nobody asks: the program cannot be read, and somebody says so."""
+    tree = grid.folder + "/lonely"
+    os.makedirs(tree)
+    with open(tree + "/startup.sh", "wb") as file:
+        file.write(b"#!/bin/nothing\n" + os.urandom(100))
+    os.chmod(tree + "/startup.sh", 0o755)
+    flist = grid.folder + "/hub/customer.quickstart/lonely.flist"
+    grid.run("internet", grid.binaries + "/znode-flist", "pack", tree, "-o", flist, "--store", f"dir://{grid.folder}/away")
+    refused(grid, "lonely", ["lonely"], flist='"http://198.51.100.1:8080/customer.quickstart/lonely.flist"')
+
+
+@test
+def a_redis_that_refuses_the_password_harms_nobody(grid):
+    grid.run("internet", "redis-server", "--port", "6380", "--bind", "198.51.100.1", "--requirepass", "right",
+             "--save", "", "--daemonize", "yes", "--dir", grid.folder)
+    done = grid.deploy("mute", container(grid, "mute", logs='"redis://:wrong@198.51.100.1:6380/mute"', ip='"172.20.1.78"',
+                                         volumes='{}'))
+    expect(done.returncode == 0, f"{done.stdout}{done.stderr}")
+    found = wait_for(
+        lambda: [p for p in grid.ctl_json(1, "status")["problems"] if "198.51.100.1:6380" in p["text"]], 30,
+        "the status names the redis that refuses")
+    expect("wrong" not in json.dumps(found).replace("wrong pass", ""), f"the password is shown: {found}")
+    wait_for(lambda: "visitor" in grid.fetch("http://172.20.1.78:8000/", 2).stdout
+             or "line 200" in grid.ctl(1, "logs", gwid_of(grid, "172.20.1.78"), "--tail", "300"), 60, "it runs all the same")
+    expect("visitor" in grid.fetch().stdout, "the neighbour does not answer")
+    grid.zgrid("workload", "delete", gwid_of(grid, "172.20.1.78").split("-")[0])
+    wait_for(lambda: not gwid_of(grid, "172.20.1.78"), 60, "it is gone")
+
+
+def gwid_of(grid, address):
+    for workload in grid.ctl_json(1, "workloads")["workloads"]:
+        if address in workload["addresses"]:
+            return workload["gwid"]
+    return ""
+
+
+@test
+def another_customers_volume_is_refused(grid):
+    seed = grid.folder + "/customer/mallory.seed"
+
+    def mallory(*arguments, check=True):
+        return grid.run("internet", grid.binaries + "/zgrid", "--explorer", "http://198.51.100.1:8080",
+                        "--identity", seed, *arguments, check=check)
+
+    mallory("user", "create", "mallory.quickstart", "--email", "m@example.org")
+    node1, node2 = grid.node_ids()
+    pool = json.loads(mallory("--json", "pool", "create", "--node", node1, "--cu", "100", "--su", "100").stdout)
+    pool = pool.get("pool_id", pool.get("reservation_id", pool.get("id")))
+    volume = [w for w in grid.workloads() if w["workload_type"] in (2, "volume") and w["result"]["state"] in (1, "ok")][0]
+    text = container(grid, "thief", ip='"172.21.1.5"', network='"own"',
+                     volumes=f'{{ "/data" = "{volume["id"]}-{volume["workload_id"]}" }}')
+    text = re.sub(r"pool = \d+", f'pool = {pool}\nnetwork.own = {{ range = "172.21.0.0/16", nodes = ["{node1}"] }}', text)
+    path = grid.folder + "/customer/thief.toml"
+    with open(path, "w") as file:
+        file.write(text)
+    done = mallory("deploy", path, "--wait", check=False)
+    answer = done.stdout + done.stderr
+    expect(done.returncode == 1, f"the thief's container was made: {answer}")
+    expect("another customer" in answer, f"the reason is missing: {answer}")
+    expect("visitor" in grid.fetch().stdout, "the victim does not answer")
+    listed = json.loads(mallory("--json", "workload", "list").stdout)
+    listed = listed.get("workloads", listed) if isinstance(listed, dict) else listed
+    for workload in listed:
+        if workload["next_action"] not in (6, "deleted"):
+            mallory("workload", "delete", str(workload["id"]), check=False)
+    wait_for(lambda: len(grid.ctl_json(1, "workloads")["workloads"]) == 4, 60, "the thief's network is gone")
+
+
+@test
 def the_customer_takes_it_down_and_deploys_it_again(grid):
     done = grid.zgrid_json("workload", "list")
     found = done.get("workloads", done) if isinstance(done, dict) else done
