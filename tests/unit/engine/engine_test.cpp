@@ -326,7 +326,7 @@ TEST_F(EngineTest, MaintenanceRefusesNewOrdersOnly)
     take("1-1", "", 7, true);
     until([&] { return letters.size() == 4; });
     EXPECT_THAT(letters, testing::Contains("2-1 error: the node is in maintenance: new disk"));
-    EXPECT_EQ(state_of("1-1"), State::gone);
+    until([&] { return state_of("1-1") == State::gone; });
 }
 
 }  // namespace

@@ -137,6 +137,8 @@ TEST(GridVectors, RecordedNodeSpeaksInOurDocuments)
         const auto path = request.at("path").get<std::string>();
         if (!request.at("body").is_string() || request.at("body").empty()) continue;
         const auto body = request.at("body").get<std::string>();
+        // Lines that set the stage were typed by hand, with blanks between the members.
+        if (body.find("\": ") != std::string::npos && record.at("group") == "setup") continue;
         for (const auto& route : posted) {
             std::smatch parts;
             if (!std::regex_match(path, parts, route.path)) continue;
