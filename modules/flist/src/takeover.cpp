@@ -38,8 +38,12 @@ struct Takeover::Page {
 
 namespace {
 
-/// The slot of the request that this thread is answering.
-thread_local void* current = nullptr;
+/// The request that this thread is answering: whose it is, and its slot.
+struct Current {
+    const void* owner = nullptr;
+    void* slot = nullptr;
+};
+thread_local Current current;
 
 /// No answer comes for these, so nothing has to be done again.
 bool unanswered(std::uint32_t opcode)
@@ -86,7 +90,9 @@ Takeover::Takeover(Takeover&& other) noexcept
 
 Takeover::~Takeover()
 {
-    if (page_ != nullptr) ::munmap(page_, sizeof(Page));
+    if (page_ == nullptr) return;
+    if (current.owner == page_) current = {};
+    ::munmap(page_, sizeof(Page));
 }
 
 std::string Takeover::init() const
@@ -120,10 +126,18 @@ void Takeover::give_back(Slot* slot)
     free_.push_back(slot);
 }
 
+void Takeover::give_back_current()
+{
+    if (current.owner != page_) return;
+    auto* slot = static_cast<Slot*>(current.slot);
+    current = {};
+    give_back(slot);
+}
+
 ssize_t Takeover::read(int fuse, void* into, std::size_t size)
 {
     // An answer that never was sent through write() cannot be: each request has one.
-    if (current != nullptr) give_back(static_cast<Slot*>(std::exchange(current, nullptr)));
+    give_back_current();
 
     bool redo = false;
     Slot* slot = take_slot(redo);
@@ -134,7 +148,7 @@ ssize_t Takeover::read(int fuse, void* into, std::size_t size)
     if (redo) {
         const auto length = std::min<std::size_t>(slot->header.len, slot_bytes);
         std::memcpy(into, slot->bytes, length);
-        current = slot;
+        current = {page_, slot};
         return static_cast<ssize_t>(length);
     }
 
@@ -156,7 +170,7 @@ ssize_t Takeover::read(int fuse, void* into, std::size_t size)
     }
     if (slot->header.opcode == FUSE_INIT)
         keep_init({static_cast<const char*>(into), static_cast<std::size_t>(got)});
-    current = slot;
+    current = {page_, slot};
     return got;
 }
 
@@ -169,7 +183,7 @@ ssize_t Takeover::write(int fuse, const iovec* parts, int count)
     }
     const ssize_t sent = ::writev(fuse, parts, count);
     const int err = errno;
-    if (current != nullptr) give_back(static_cast<Slot*>(std::exchange(current, nullptr)));
+    give_back_current();
     errno = err;
     return sent;
 }

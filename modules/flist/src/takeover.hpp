@@ -51,6 +51,7 @@ private:
     Takeover() = default;
     Slot* take_slot(bool& redo);
     void give_back(Slot* slot);
+    void give_back_current();
 
     Page* page_ = nullptr;
     std::mutex mutex_;

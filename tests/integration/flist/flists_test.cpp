@@ -1,5 +1,7 @@
 #include "flist/flists.hpp"
 
+#include <boost/asio/buffer.hpp>
+
 #include "http/server.hpp"
 #include "served.hpp"
 
