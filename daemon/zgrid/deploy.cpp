@@ -392,7 +392,8 @@ void read_and_deploy(Context& context, const DeployOptions& options)
     if (!text) return report(context, text.error(), usage);
     auto read = read_deployment(*text);
     if (!read.mistakes.empty()) {
-        for (const auto& line : split(to_text(read.mistakes, options.file), '\n'))
+        const auto mistakes = to_text(read.mistakes, options.file);
+        for (const auto line : split(mistakes, '\n'))
             std::fprintf(stderr, "%s\n", status::shown(line).c_str());
         context.exit_code = usage;
         return;
