@@ -1,7 +1,5 @@
 #include "flist/flists.hpp"
 
-#include <boost/asio/buffer.hpp>
-
 #include "http/server.hpp"
 #include "served.hpp"
 

@@ -82,8 +82,8 @@ TEST_F(MountTest, TheSampleIsSeenExactlyAsItsManifestSays)
     const auto server =
         test::start_mount(test::data + "small.flist", root, test::sample_store, {"--cache", cache});
 
-    for (const auto& entry : test::manifest()["entries"])
-        expect_entry(root, entry, entry["type"], 0);
+    const auto manifest = test::manifest();
+    for (const auto& entry : manifest["entries"]) expect_entry(root, entry, entry["type"], 0);
 
     expect_clean_end(server);
 }
@@ -93,7 +93,8 @@ TEST_F(MountTest, OwnersAreShiftedAndSpecialsHaveTheirTypes)
     const auto server = test::start_mount(
         test::data + "small-special.flist", root, test::sample_store, {"--uid-shift", "1000000"});
 
-    for (const auto& entry : test::manifest()["entries"])
+    const auto manifest = test::manifest();
+    for (const auto& entry : manifest["entries"])
         expect_entry(
             root, entry, entry.value("source_type", entry["type"].get<std::string>()), 1'000'000);
 

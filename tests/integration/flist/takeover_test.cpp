@@ -59,7 +59,8 @@ TEST(TakeoverTest, AServerKilledUnderFourReadersIsReplacedAndNobodyNotices)
     const std::string state = folder.path() / "state";
     std::filesystem::create_directory(root);
     nlohmann::json files;
-    for (const auto& entry : test::manifest()["entries"])
+    const auto manifest = test::manifest();
+    for (const auto& entry : manifest["entries"])
         if (entry["type"] == "file" && entry["size"] > 0) files.push_back(entry);
     const auto fuse = attach_fuse(root, "znode-test").value();
     const auto start = [&] {
