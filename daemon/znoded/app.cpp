@@ -9,14 +9,14 @@
 #include <boost/asio/signal_set.hpp>
 
 #include "base/text.hpp"
-#include "capacity/hardware.hpp"
 #include "container/containers.hpp"
+#include "cursors.hpp"
+#include "documents.hpp"
 #include "engine/engine.hpp"
 #include "engine/explorer_link.hpp"
 #include "engine/planner.hpp"
 #include "explorer/node_api.hpp"
 #include "flist/flists.hpp"
-#include "grid/document.hpp"
 #include "http/client.hpp"
 #include "kernel/cgroup.hpp"
 #include "kernel/files.hpp"
@@ -96,41 +96,6 @@ engine::Machine machine_of(const Config& config)
     return machine;
 }
 
-/// How far the lines of each container were sent, in the journal.
-class JournalCursors : public logs::Cursors {
-public:
-    JournalCursors(engine::Journal& journal, Blocking& store) : journal_{journal}, store_{store} {}
-
-    Task<Result<std::optional<logs::Cursor>>> load(std::string key) override
-    {
-        CO_TRY(const auto text, co_await store_.run([&] { return journal_.fact(prefix + key); }));
-        if (!text) co_return std::nullopt;
-        const auto words = split(*text, ' ');
-        if (words.size() != 4) co_return std::nullopt;
-        const auto number = [&](std::size_t i) {
-            return to_number<std::uint64_t>(words[i]).value_or(0);
-        };
-        co_return logs::Cursor{number(0), number(1), number(2), number(3)};
-    }
-    Task<Result<>> store(std::string key, logs::Cursor cursor) override
-    {
-        const auto text = std::to_string(cursor.segment) + ' ' + std::to_string(cursor.offset) +
-                          ' ' + std::to_string(cursor.inner) + ' ' + std::to_string(cursor.bytes);
-        co_return co_await store_.run([&] { return journal_.set_fact(prefix + key, text); });
-    }
-    Task<Result<>> forget(std::string key) override
-    {
-        co_return co_await store_.run([&] { return journal_.forget_facts(prefix + key); });
-    }
-
-private:
-    static constexpr auto prefix = "log.cursor.";
-    engine::Journal& journal_;
-    Blocking& store_;
-};
-
-double in_gib(std::uint64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; }
-
 /// The agent put together, in the order in which things need each other.
 class App {
 public:
@@ -160,17 +125,11 @@ private:
     Task<> watch_dog();
     Task<> look_after_pools();
     Task<> look_after_logs();
-    engine::Announcement announcement();
 
     Task<Result<std::optional<std::string>>> fact(std::string key);
     Task<Result<>> set_fact(std::string key, std::string value);
     Task<Result<identity::PublicKey>> user_key(std::int64_t owner);
     Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
-    Task<Result<grid::Node>> node_document();
-    Task<Result<std::vector<grid::Interface>>> interface_documents();
-    Task<Result<std::vector<std::int64_t>>> port_documents();
-    Task<Result<grid::CapacityReport>> capacity_document();
-    grid::UsedReport used_document() const;
 
     asio::io_context& loop_;
     Config config_;
@@ -196,12 +155,12 @@ private:
     std::unique_ptr<http::Client> client_;
     std::unique_ptr<explorer::NodeApi> api_;
     std::unique_ptr<engine::NodePlanner> planner_;
+    std::unique_ptr<NodeDocuments> documents_;
     std::unique_ptr<engine::ExplorerLink> link_;
     std::unique_ptr<engine::Engine> engine_;
     std::unique_ptr<AgentSource> source_;
     std::unique_ptr<status::LocalServer> server_;
     std::map<std::int64_t, identity::PublicKey> keys_;
-    std::optional<capacity::Hardware> hardware_;
 };
 
 Task<Result<std::optional<std::string>>> App::fact(std::string key)
@@ -237,100 +196,6 @@ Task<Result<std::uint32_t>> App::uid_range(std::int64_t owner)
 {
     const auto first = static_cast<std::uint32_t>(config_.containers.first_uid);
     co_return co_await store_.run([&] { return journal_->uid_range(owner, first); });
-}
-
-Task<Result<grid::Node>> App::node_document()
-{
-    grid::Node node;
-    utsname machine{};
-    ::uname(&machine);
-    node.hostname = config_.node.hostname.empty() ? machine.nodename : config_.node.hostname;
-    node.farm_id = config_.node.farm_id;
-    node.os_version = "znode " ZNODE_VERSION;
-    node.location = {
-        config_.node.city,
-        config_.node.country,
-        config_.node.continent,
-        config_.node.latitude,
-        config_.node.longitude};
-    co_return node;
-}
-
-Task<Result<std::vector<grid::Interface>>> App::interface_documents()
-{
-    CO_TRY(auto interfaces, co_await networks_->interfaces());
-    std::vector<grid::Interface> documents;
-    for (const auto& interface : interfaces) {
-        grid::Interface document;
-        document.name = interface.name;
-        document.addrs = grid::List<grid::IpRange>::none();
-        for (const auto& address : interface.addresses)
-            if (auto range = grid::IpRange::parse(address.text())) document.addrs.push_back(*range);
-        document.gateway = grid::List<grid::Ip>::none();
-        for (const auto& gateway : interface.gateways)
-            if (auto ip = grid::Ip::parse(gateway.text())) document.gateway.push_back(*ip);
-        document.macaddress = {interface.mac};
-        documents.push_back(std::move(document));
-    }
-    source_->set_interfaces(std::move(interfaces));
-    co_return documents;
-}
-
-Task<Result<std::vector<std::int64_t>>> App::port_documents()
-{
-    CO_TRY(const auto ports, co_await networks_->reserved_ports());
-    co_return std::vector<std::int64_t>{ports.begin(), ports.end()};
-}
-
-Task<Result<grid::CapacityReport>> App::capacity_document()
-{
-    const auto pools = co_await volumes_->pools();
-    source_->set_pools(pools);
-    grid::CapacityReport report;
-    const auto& machine = engine_->machine();
-    report.capacity.cru = machine.cpus;
-    report.capacity.mru = std::ceil(in_gib(machine.memory));
-    for (const auto& pool : pools)
-        (pool.media == storage::Media::ssd ? report.capacity.sru : report.capacity.hru) +=
-            std::floor(in_gib(pool.total));
-    // The machine does not change while we run.
-    if (!hardware_) hardware_ = co_await capacity::describe_hardware();
-    report.dmi = {hardware_->dmi_json};
-    report.disks = {hardware_->disks_json};
-    report.hypervisor = grid::List<std::string>::none();
-    for (const auto& name : hardware_->hypervisor) report.hypervisor.push_back(name);
-    co_return report;
-}
-
-grid::UsedReport App::used_document() const
-{
-    grid::UsedReport used;
-    const auto taken = engine_->taken();
-    used.resources.cru = taken.cpus;
-    used.resources.mru = in_gib(taken.memory);
-    used.resources.sru = in_gib(taken.ssd);
-    used.resources.hru = in_gib(taken.hdd);
-    for (const auto& view : engine_->workloads()) {
-        if (view.entry.state == engine::State::failed) continue;
-        const auto& type = view.entry.order.type;
-        if (type == "network_resource") ++used.workloads.network_resource;
-        if (type == "volume") ++used.workloads.volume;
-        if (type == "zdb") ++used.workloads.zdb_namespace;
-        if (type == "container") ++used.workloads.container;
-    }
-    used.workloads.network = used.workloads.network_resource;
-    return used;
-}
-
-engine::Announcement App::announcement()
-{
-    engine::Announcement say;
-    say.node = [this] { return node_document(); };
-    say.interfaces = [this] { return interface_documents(); };
-    say.ports = [this] { return port_documents(); };
-    say.capacity = [this] { return capacity_document(); };
-    say.used = [this] { return used_document(); };
-    return say;
 }
 
 /// Makes every object; touches nothing but the database.
@@ -405,7 +270,9 @@ Task<Result<>> App::build()
             .cgroup_procs = helper_cgroup_,
             .zdb_user = config_.zdb.user});
 
-    link_ = std::make_unique<engine::ExplorerLink>(loop_, *api_, node_id, announcement(), log_);
+    documents_ = std::make_unique<NodeDocuments>(config_, *networks_, *volumes_);
+    link_ = std::make_unique<engine::ExplorerLink>(
+        loop_, *api_, node_id, documents_->announcement(), log_);
     engine_ = std::make_unique<engine::Engine>(
         engine::Engine::Parts{
             loop_,
@@ -436,6 +303,7 @@ Task<Result<>> App::build()
             return set_fact(std::move(key), std::move(value));
         },
         cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1"});
+    documents_->attach(*engine_, *source_);
     status::ServerOptions socket;
     socket.socket = config_.socket_path().string();
     socket.group = config_.status.group;

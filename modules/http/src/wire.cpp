@@ -182,10 +182,12 @@ void ReplyParser::reset()
 {
     impl_ = std::make_unique<Impl>();
     impl_->header_limit(64U << 10U);
-    // A piped file has no limit here; who takes it counts. Beast compares an announced length before
-    // the status is known, so the limit of what is kept is our own.
-    if (sink_) impl_->body_limit(boost::none);
-    else impl_->body_limit(body_limit_);
+    // A piped file has no limit here; who takes it counts. Beast compares an announced length
+    // before the status is known, so the limit of what is kept is our own.
+    if (sink_)
+        impl_->body_limit(boost::none);
+    else
+        impl_->body_limit(body_limit_);
     impl_->kept_limit = body_limit_;
     impl_->eager(true);
     impl_->skip(to_head_);

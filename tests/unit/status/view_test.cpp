@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "golden.hpp"
-#include "status_samples.hpp"
 #include "status/terminal.hpp"
+#include "status_samples.hpp"
 
 namespace znode::status {
 namespace {

@@ -25,8 +25,8 @@ TEST(KeyTableTest, HoldsWhatAMapHoldsThroughInsertsReplacementsAndErasures)
     std::uint32_t next = 1;
     for (int i = 0; i < 50'000; ++i) {
         // Few distinct tags, and some at the very end: chains collide and wrap.
-        const auto tag = static_cast<std::uint32_t>(
-            random() % 5 == 0 ? 0xFFFFFFFFU - random() % 3 : random());
+        const auto tag =
+            static_cast<std::uint32_t>(random() % 5 == 0 ? 0xFFFFFFFFU - random() % 3 : random());
         if (random() % 3 != 0 || expected.empty()) {
             table.insert({.tag = tag, .at = {1, next}, .size = 1});
             expected[next++] = tag;
