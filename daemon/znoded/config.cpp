@@ -388,6 +388,25 @@ Result<Config> parse_config(
         if (!sections.contains(key.str()))
             reader.mistake(child, "[" + printable(key.str()) + "] is not a section of this file");
 
+    // What is known and not built yet is refused: a setting that does nothing would be a trap.
+    const auto not_yet = [&](bool asked, const char* setting, const char* instead) {
+        if (asked)
+            reader.mistake(std::string{setting} + " is not supported by this version; " + instead);
+    };
+    not_yet(config.node.mode == "zero-os", "node.mode = \"zero-os\"", "use \"host\"");
+    not_yet(
+        config.explorer.era == "reservations",
+        "explorer.era = \"reservations\"",
+        "use an explorer of the pools era");
+    not_yet(config.network.fix_forward, "network.fix_forward", "leave it away");
+    not_yet(!config.containers.init, "containers.init = false", "leave it away");
+    not_yet(config.containers.cgroup != "auto", "containers.cgroup", "use \"auto\"");
+    for (const auto& pool : config.storage.pools)
+        not_yet(
+            pool.kind == "disk",
+            "storage.pools: kind = \"disk\"",
+            "make a btrfs on the disk and use kind = \"directory\"");
+
     if (config.node.farm_id == 0) {
         if (const auto farm = farmer_of(kernel_command_line); farm && *farm > 0)
             config.node.farm_id = *farm;

@@ -4,11 +4,12 @@ everything he can do wrong, and agents that are killed. All assertions are made 
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from grid import Failure, Grid, Killer, expect, wait_for  # noqa: E402
+from grid import TOP, Failure, Grid, Killer, expect, wait_for  # noqa: E402
 
 TESTS = []
 
@@ -120,6 +121,33 @@ def refused(grid, name, words, **changes):
         f"{name}: nothing is left of it")
     after = {w["gwid"]: tuple(w["pids"]) for w in grid.ctl_json(1, "workloads")["workloads"]}
     expect(after == running, f"{name}: neighbours changed: {running} {after}")
+
+
+@test
+def a_killed_explorer_forgets_nothing(grid):
+    before = sorted((w["id"], w["result"]["state"], w["next_action"]) for w in grid.workloads())
+    pid = grid.pid_of("explorer")
+    os.kill(pid, 9)
+    wait_for(lambda: grid.pid_of("explorer") not in (None, pid), 20, "the explorer is started again")
+    after = wait_for(lambda: _quiet(grid.workloads), 20, "the explorer answers again")
+    expect(sorted((w["id"], w["result"]["state"], w["next_action"]) for w in after) == before, "workloads were forgotten")
+    expect("visitor" in grid.fetch().stdout, "the service does not answer")
+
+
+@test
+def a_wrong_config_is_refused_with_every_mistake(grid):
+    path = grid.folder + "/wrong.toml"
+    with open(path, "w") as file:
+        file.write('[node]\nfarm_id = "one"\nmod = 1\n[explorer]\nurl = "ftp://x"\n')
+    done = grid.run("node1", grid.binaries + "/znoded", "--config", path, "--check-config", check=False)
+    expect(done.returncode == 2, f"exit code {done.returncode}")
+    for word in ("wrong.toml:2", "wrong.toml:3", "http://"):
+        expect(word in done.stderr, f"'{word}' is missing: {done.stderr}")
+    grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", "--check-config")
+    twice = grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", check=False)
+    expect(twice.returncode == 1 and "another znoded" in twice.stderr, f"a second agent: {twice.returncode} {twice.stderr}")
+    user = grid.run("node1", "setpriv", "--reuid=65534", "--clear-groups", grid.binaries + "/znoded", "--config", path, check=False)
+    expect(user.returncode == 2, f"a config that is read as nobody: {user.returncode} {user.stderr}")
 
 
 @test
@@ -236,6 +264,115 @@ def another_customers_volume_is_refused(grid):
         if workload["next_action"] not in (6, "deleted"):
             mallory("workload", "delete", str(workload["id"]), check=False)
     wait_for(lambda: len(grid.ctl_json(1, "workloads")["workloads"]) == 4, 60, "the thief's network is gone")
+
+
+@test
+def a_hidden_node_serves_through_its_tunnel(grid):
+    """A third node behind a masquerading router: nobody can dial it, it dials the others."""
+    with HiddenNode(grid) as node3:
+        nodes = wait_for(lambda: len(_quiet(grid.node_ids) or []) == 3 and grid.node_ids(), 30, "three nodes")
+        first, third = nodes[0], nodes[2]
+        wait_for(lambda: _quiet(lambda: grid.ctl_json(3, "status")["explorer"]["registered"]), 30, "node 3 is registered")
+        pool = json.loads(grid.zgrid("--json", "pool", "create", "--node", first, "--node", third, "--cu", "50", "--su", "50").stdout)
+        pool = pool.get("pool_id", pool.get("reservation_id", pool.get("id")))
+        text = container(grid, "cave", node=f'"{third}"', network='"wide"', ip='"172.22.2.10"')
+        text = re.sub(r"pool = \d+",
+                      f'pool = {pool}\nnetwork.wide = {{ range = "172.22.0.0/16", nodes = ["{first}", "{third}"], access = "{first}" }}',
+                      text)
+        done = grid.deploy("cave", text)
+        expect(done.returncode == 0, f"{done.stdout}{done.stderr}")
+        node3.bring_up_laptop(grid.zgrid("network", "wg", "wide").stdout)
+        wait_for(lambda: "HTTP" in grid.run("laptop", "curl", "-sSi", "--max-time", "3", "http://172.22.2.10:8000/", check=False).stdout,
+                 40, "the container behind the router answers the laptop")
+        expect(grid.run("laptop", "curl", "-sS", "--max-time", "2", "http://10.99.0.2:8000/", check=False).returncode != 0,
+               "the hidden node can be dialled")
+        for workload in sorted(grid.workloads(), key=lambda w: -w["id"]):
+            if workload["pool_id"] == pool and workload["next_action"] not in (6, "deleted"):
+                grid.zgrid("workload", "delete", str(workload["id"]))
+        wait_for(lambda: not grid.ctl_json(3, "workloads")["workloads"]
+                 and len(grid.ctl_json(1, "workloads")["workloads"]) == 4, 60, "all of it is gone")
+
+
+class HiddenNode:
+    def __init__(self, grid):
+        self.grid = grid
+        self.folder = grid.folder + "/node3"
+
+    def __enter__(self):
+        grid = self.grid
+        os.makedirs(self.folder, exist_ok=True)
+        for name in ("router", "node3"):
+            subprocess.run(["ip", "netns", "add", f"zq-{name}"], check=True)
+            grid.run(name, "ip", "link", "set", "lo", "up")
+        for line in (
+            "internet ip link add to-router type veth peer name eth0 netns zq-router",
+            "internet ip link set to-router master inet0 up",
+            "router ip addr add 198.51.100.20/24 dev eth0",
+            "router ip link set eth0 up",
+            "router ip route add default via 198.51.100.1",
+            "router ip link add lan0 type veth peer name eth0 netns zq-node3",
+            "router ip addr add 10.99.0.1/24 dev lan0",
+            "router ip link set lan0 up",
+            "router sysctl -qw net.ipv4.ip_forward=1",
+            "node3 ip addr add 10.99.0.2/24 dev eth0",
+            "node3 ip link set eth0 up",
+            "node3 ip route add default via 10.99.0.1",
+        ):
+            grid.run(*line.split())
+        grid.run("router", "nft", "-f", "-", stdin=(
+            "table ip home { chain post { type nat hook postrouting priority srcnat; oifname \"eth0\" masquerade; }\n"
+            "chain fwd { type filter hook forward priority filter; policy accept;\n"
+            "iifname \"eth0\" ct state established,related accept\niifname \"eth0\" drop; } }\n"))
+        with open(grid.folder + "/node1/znoded.toml") as file:
+            text = file.read().replace("/node1/", "/node3/").replace('"node1"', '"node3"')
+        with open(self.folder + "/znoded.toml", "w") as file:
+            file.write(text)
+        subprocess.run(
+            ["setsid", "-f", TOP + "/daemon/quickstart", "__keep", "node3", "node3", grid.binaries + "/znoded", "--config",
+             self.folder + "/znoded.toml"],
+            env=dict(grid.environment, ZNODE_QUICKSTART=grid.folder), check=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self
+
+    def bring_up_laptop(self, text):
+        """What wg-quick does."""
+        grid = self.grid
+        path = grid.folder + "/customer/wide"
+        with open(path, "w") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write("\n".join(l for l in text.splitlines() if not re.match(r" *(Address|DNS|MTU)", l)) + "\n")
+        if grid.run("laptop", "ip", "link", "add", "wg1", "type", "wireguard", check=False).returncode != 0:
+            grid.run("laptop", "env", "LOG_LEVEL=silent", "wireguard-go", "wg1")
+        grid.run("laptop", "wg", "setconf", "wg1", path)
+        for address in re.search(r"Address *= *(.*)", text).group(1).split(","):
+            grid.run("laptop", "ip", "addr", "add", address.strip(), "dev", "wg1")
+        grid.run("laptop", "ip", "link", "set", "wg1", "mtu", "1420", "up")
+        for wanted in re.findall(r"AllowedIPs *= *(.*)", text):
+            for prefix in wanted.split(","):
+                grid.run("laptop", "ip", "route", "replace", prefix.strip(), "dev", "wg1", check=False)
+
+    def __exit__(self, *_):
+        grid = self.grid
+        keeper = grid.pid_of("keep-node3")
+        if keeper:
+            os.kill(keeper, 9)
+        pid = grid.pid_of("node3")
+        if pid:
+            os.kill(pid, 15)
+            wait_for(lambda: not os.path.exists(f"/proc/{pid}") or _state(pid) == "Z", 20, "node 3 stops")
+        done = grid.run("node3", grid.binaries + "/znoded", "--config", self.folder + "/znoded.toml", "--purge", check=False)
+        grid.run("laptop", "ip", "link", "delete", "wg1", check=False)
+        for name in ("node3", "router"):
+            subprocess.run(["ip", "netns", "delete", f"zq-{name}"], check=False)
+        expect(done.returncode == 0, f"node 3 is not taken down: {done.stderr}")
+
+
+def _state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
 
 
 @test

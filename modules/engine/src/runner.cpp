@@ -106,6 +106,7 @@ Task<> Runner::run()
             co_await move_on(*next(entry_.state, event));
         }
     }
+    plan_.reset();  // Secrets and descriptors of what is no more.
 }
 
 /// Written down before it is done: doing a thing twice is harmless, forgetting it is not.

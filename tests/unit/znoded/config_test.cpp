@@ -93,6 +93,19 @@ TEST(ConfigTest, EnvironmentWinsAndTheKernelCommandLineFillsIn)
     EXPECT_EQ(right->explorer.url, "http://other:1");
 }
 
+TEST(ConfigTest, WhatThisVersionCannotDoIsRefused)
+{
+    const auto config = parse(std::string{least} + R"(
+[network]
+fix_forward = true
+[storage]
+pools = [ { kind = "disk", path = "/dev/sdb" } ]
+)");
+    ASSERT_FALSE(config);
+    EXPECT_THAT(config.error().message, HasSubstr("network.fix_forward is not supported"));
+    EXPECT_THAT(config.error().message, HasSubstr("use kind = \"directory\""));
+}
+
 TEST(ConfigTest, BrokenTomlNamesTheLine)
 {
     EXPECT_THAT(parse("[node]\nfarm_id = = 1\n").error().message, HasSubstr("z.toml:2: "));
