@@ -71,16 +71,18 @@ std::uint64_t start_time_of(int pid)
     return at == nullptr ? 0 : std::strtoull(at + 1, nullptr, 10);
 }
 
-/// Whether a process (a zombie too) has the filter and can gain no privileges. The runtime takes a
-/// misspelt or refused filter silently.
-bool is_confined(int pid)
+/// Whether a living process lacks the filter, or can gain privileges. The runtime takes a misspelt
+/// or refused filter silently. One that has ended already tells nothing, and harms nobody.
+bool is_unconfined(int pid)
 {
     char path[64];
     char text[8192];
     std::snprintf(path, sizeof path, "/proc/%d/status", pid);
-    return read_text(AT_FDCWD, path, text, sizeof text) &&
-           std::strstr(text, "\nSeccomp:\t2\n") != nullptr &&
-           std::strstr(text, "\nNoNewPrivs:\t1\n") != nullptr;
+    if (!read_text(AT_FDCWD, path, text, sizeof text)) return false;
+    if (std::strstr(text, "\nState:\tZ") != nullptr || std::strstr(text, "\nState:\tX") != nullptr)
+        return false;
+    return std::strstr(text, "\nSeccomp:\t2\n") == nullptr ||
+           std::strstr(text, "\nNoNewPrivs:\t1\n") == nullptr;
 }
 
 /// What znode-init left in the status file.
@@ -231,7 +233,7 @@ void Monitor::look_at_status()
     const auto status = read_status();
     if (status.word[0] == '\0') return;
     // Not before init spoke: the runtime returns a moment before the filter is in place.
-    if (!options_.attach && !is_confined(page_->pid)) {
+    if (!options_.attach && is_unconfined(page_->pid)) {
         if (pidfd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
         fail("confine", EPERM);
     }

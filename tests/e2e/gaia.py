@@ -270,6 +270,7 @@ def another_customers_volume_is_refused(grid):
 def a_hidden_node_serves_through_its_tunnel(grid):
     """A third node behind a masquerading router: nobody can dial it, it dials the others."""
     with HiddenNode(grid) as node3:
+        node3.start()
         nodes = wait_for(lambda: len(_quiet(grid.node_ids) or []) == 3 and grid.node_ids(), 30, "three nodes")
         first, third = nodes[0], nodes[2]
         wait_for(lambda: _quiet(lambda: grid.ctl_json(3, "status")["explorer"]["registered"]), 30, "node 3 is registered")
@@ -282,8 +283,8 @@ def a_hidden_node_serves_through_its_tunnel(grid):
         done = grid.deploy("cave", text)
         expect(done.returncode == 0, f"{done.stdout}{done.stderr}")
         node3.bring_up_laptop(grid.zgrid("network", "wg", "wide").stdout)
-        wait_for(lambda: "HTTP" in grid.run("laptop", "curl", "-sSi", "--max-time", "3", "http://172.22.2.10:8000/", check=False).stdout,
-                 40, "the container behind the router answers the laptop")
+        # Without a volume the service cannot count and hangs up (curl's 52): but it was reached.
+        wait_for(lambda: grid.fetch("http://172.22.2.10:8000/", 3).returncode in (0, 52), 40, "the container behind the router answers the laptop")
         expect(grid.run("laptop", "curl", "-sS", "--max-time", "2", "http://10.99.0.2:8000/", check=False).returncode != 0,
                "the hidden node can be dialled")
         for workload in sorted(grid.workloads(), key=lambda w: -w["id"]):
@@ -299,6 +300,9 @@ class HiddenNode:
         self.folder = grid.folder + "/node3"
 
     def __enter__(self):
+        return self
+
+    def start(self):
         grid = self.grid
         os.makedirs(self.folder, exist_ok=True)
         for name in ("router", "node3"):
@@ -320,9 +324,9 @@ class HiddenNode:
         ):
             grid.run(*line.split())
         grid.run("router", "nft", "-f", "-", stdin=(
-            "table ip home { chain post { type nat hook postrouting priority srcnat; oifname \"eth0\" masquerade; }\n"
-            "chain fwd { type filter hook forward priority filter; policy accept;\n"
-            "iifname \"eth0\" ct state established,related accept\niifname \"eth0\" drop; } }\n"))
+            "table ip home { chain post { type nat hook postrouting priority srcnat; oifname \"eth0\" masquerade\n}\n"
+            "chain through { type filter hook forward priority filter; policy accept;\n"
+            "iifname \"eth0\" ct state established,related accept\niifname \"eth0\" drop\n}\n}\n"))
         with open(grid.folder + "/node1/znoded.toml") as file:
             text = file.read().replace("/node1/", "/node3/").replace('"node1"', '"node3"')
         with open(self.folder + "/znoded.toml", "w") as file:
@@ -332,7 +336,6 @@ class HiddenNode:
              self.folder + "/znoded.toml"],
             env=dict(grid.environment, ZNODE_QUICKSTART=grid.folder), check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return self
 
     def bring_up_laptop(self, text):
         """What wg-quick does."""
