@@ -70,7 +70,7 @@ Task<Result<http::Reply>> Calls::send(
 {
     http::Request request;
     request.method = method;
-    request.target = std::string{prefix} + path;
+    request.target = std::string{prefix_} + path;
     request.body = std::move(body);
     co_return co_await send(std::move(request), std::move(key_id));
 }
@@ -78,6 +78,7 @@ Task<Result<http::Reply>> Calls::send(
 Task<Result<http::Reply>> Calls::send(http::Request request, std::string key_id)
 {
     CO_FP("explorer.send");
+    failure_ = {};
     const auto intent = std::string{http::to_string(request.method)} + " " +
                         request.target.substr(0, request.target.find('?'));
     if (!key_id.empty()) {
@@ -89,10 +90,7 @@ Task<Result<http::Reply>> Calls::send(http::Request request, std::string key_id)
     if (!request.body.empty()) request.headers.set("Content-Type", "application/json");
 
     auto reply = co_await client_.send(std::move(request));
-    if (!reply) {
-        failure_ = {};
-        co_return tl::unexpected(std::move(reply).error().during(intent));
-    }
+    if (!reply) co_return tl::unexpected(std::move(reply).error().during(intent));
     if (reply->status >= 400 || (reply->status >= 300 && reply->status != 304)) {
         failure_ = {.status = reply->status, .retry_after = retry_after(*reply)};
         co_return fail(

@@ -11,11 +11,13 @@
 
 namespace znode::explorer {
 
-inline constexpr std::string_view prefix = "/api/v1";
-
 class Calls {
 public:
-    Calls(http::Client& client, const identity::Identity& self) : client_{client}, self_{self} {}
+    Calls(http::Client& client, const identity::Identity& self, Era era)
+        : client_{client}, self_{self}, prefix_{prefix_of(era)}
+    {
+    }
+    std::string_view prefix() const noexcept { return prefix_; }
 
     /// `path` is below the prefix, query included. `key_id` signs the request; "" does not.
     Task<Result<http::Reply>> send(
@@ -73,6 +75,7 @@ private:
 
     http::Client& client_;
     const identity::Identity& self_;
+    std::string_view prefix_;
     ApiFailure failure_;
 };
 

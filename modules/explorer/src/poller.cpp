@@ -84,6 +84,10 @@ Task<Result<PollPage>> Poller::next()
         co_return tl::unexpected(std::move(page).error());
     }
 
+    if (std::exchange(era_, page->era) != page->era && asked_from > 0) {
+        restart();
+        co_return std::move(*page);
+    }
     // Somebody asked for everything while the question was out: its answer counts, its cursor not.
     if (cursor_ != asked_from) co_return std::move(*page);
     if (!page->unchanged) {

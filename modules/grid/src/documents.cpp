@@ -64,6 +64,15 @@ struct Table<Farm> {
 };
 
 template <>
+struct Table<Deal> {
+    using T = Deal;
+    static constexpr std::array fields{
+        field<&T::threebot_id>("threebot_id"),
+        field<&T::farm_id>("farm_id"),
+        field<&T::custom_cloudunits_price>("custom_cloudunits_price")};
+};
+
+template <>
 struct Table<User> {
     static constexpr std::array fields{
         field<&User::id>("id"),
@@ -247,6 +256,7 @@ ZNODE_DOCUMENT(WalletAddress);
 ZNODE_DOCUMENT(CloudUnitsPrice);
 ZNODE_DOCUMENT(FarmIp);
 ZNODE_DOCUMENT(Farm);
+ZNODE_DOCUMENT(Deal);
 ZNODE_DOCUMENT(User);
 ZNODE_DOCUMENT(UserUpdate);
 ZNODE_DOCUMENT(ValidateRequest);

@@ -16,13 +16,6 @@ struct Table<Zdb> {
 };
 
 template <>
-struct Table<ContainerMount> {
-    static constexpr std::array fields{
-        field<&ContainerMount::volume_id>("volume_id"),
-        field<&ContainerMount::mountpoint>("mountpoint")};
-};
-
-template <>
 struct Table<NetworkConnection> {
     using T = NetworkConnection;
     static constexpr std::array fields{

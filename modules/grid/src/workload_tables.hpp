@@ -20,6 +20,13 @@ struct Table<SigningSignature> {
 };
 
 template <>
+struct Table<ContainerMount> {
+    static constexpr std::array fields{
+        field<&ContainerMount::volume_id>("volume_id"),
+        field<&ContainerMount::mountpoint>("mountpoint")};
+};
+
+template <>
 struct Table<WorkloadResult> {
     using T = WorkloadResult;
     static constexpr std::array fields{

@@ -8,9 +8,14 @@ namespace znode::test {
 /// clients of the grid cannot handle the original's `null`.
 inline Json mended(Json document)
 {
-    for (const auto* name : {"environment", "secret_environment"}) {
-        if (document.contains(name) && document[name].is_null()) document[name] = Json::object();
-    }
+    // Containers of a reservation lie deeper, in a list.
+    for (auto& member : document)
+        if (member.is_structured()) member = mended(std::move(member));
+    if (document.is_object())
+        for (const auto* name : {"environment", "secret_environment"}) {
+            if (document.contains(name) && document[name].is_null())
+                document[name] = Json::object();
+        }
     return document;
 }
 

@@ -9,7 +9,9 @@
 
 #include "async/task.hpp"
 #include "base/secret.hpp"
+#include "explorer/era.hpp"
 #include "grid/farm.hpp"
+#include "grid/legacy.hpp"
 #include "grid/node.hpp"
 #include "grid/result.hpp"
 #include "grid/workload.hpp"
@@ -23,11 +25,17 @@ namespace znode::explorer {
 struct PollEntry {
     /// Id of the entry, read even where the rest is broken; empty when there is none to be read.
     std::optional<grid::Gwid> gwid;
-    std::string document;  ///< The entry's JSON, compact.
+    /// The entry's JSON, compact. One of the first era is told in the words of the later one where
+    /// it can be read.
+    std::string document;
     Result<grid::Workload> workload = grid::Workload{};
     /// Of the entry, also where the rest is broken.
     grid::NextAction next_action = grid::NextAction::create;
     std::int64_t customer_tid = 0;
+    Era era = Era::pools;
+    std::int64_t expires = 0;  ///< Unix seconds at which the node ends it by itself; 0: never.
+    /// The epoch that the customer signed, where the explorer keeps it beside its own.
+    std::optional<std::int64_t> customer_epoch;
 
     /// The explorer wants it gone (next_action delete or deleted).
     bool is_delete() const noexcept
@@ -48,10 +56,13 @@ struct PollPage {
     std::string etag;
     bool waited = false;     ///< The server holds requests until there is something new.
     bool unchanged = false;  ///< 304: nothing new within the wait.
+    Era era = Era::pools;    ///< Of the explorer that answered.
 };
 
 /// Reads the body of a poll, entry by entry. Errc::invalid only when it is no list at all.
 Result<std::vector<PollEntry>> read_page(std::string_view body);
+/// The same for an explorer of the first era: entries as `node_id` has to carry them out.
+Result<std::vector<PollEntry>> read_legacy_page(std::string_view body, std::string_view node_id);
 
 /// What an error status carried beside its text.
 struct ApiFailure {
@@ -59,7 +70,7 @@ struct ApiFailure {
     std::optional<Duration> retry_after;
 };
 
-/// What a node says to an explorer of the pools era, and hears from it.
+/// What a node says to an explorer, and hears from it, in the explorer's era.
 ///
 /// Errors by code: not_found 404, denied 401 and 403, exists 409, invalid other 4xx (the explorer
 /// does not want it and never will), unavailable 429 and 5xx and no connection, timeout. The
@@ -90,12 +101,16 @@ public:
     virtual Task<Result<>> report_deleted(grid::Gwid gwid) = 0;
 
     virtual Task<Result<grid::Workload>> workload(grid::Gwid gwid) = 0;
+    /// A whole reservation of the first era with its signature; by its path of that era.
+    virtual Task<Result<grid::legacy::Reservation>> reservation(std::int64_t id) = 0;
     /// A customer, for the key of his secrets.
     virtual Task<Result<grid::User>> user(std::int64_t tid) = 0;
     virtual Task<Result<grid::Farm>> farm(std::int64_t id) = 0;
 
-    /// Whether there is an explorer of this era at the other end (GET prices).
+    /// Whether there is an explorer of this era at the other end (GET prices, or GET nodes).
     virtual Task<Result<>> probe() = 0;
+    /// Empty while it is not known.
+    virtual std::optional<Era> era() const noexcept = 0;
 
     /// Status and Retry-After of the last answer that was an error, for the pace of retries.
     virtual const ApiFailure& last_failure() const noexcept = 0;
@@ -103,7 +118,12 @@ public:
 
 /// `client` is one to the explorer's root (a path /api/v1 or /explorer cut off, see
 /// `explorer_root`); it and `self` must outlive the object.
-std::unique_ptr<NodeApi> make_node_api(http::Client& client, const identity::Identity& self);
+std::unique_ptr<NodeApi> make_node_api(
+    http::Client& client, const identity::Identity& self, Era era = Era::pools);
+/// Finds the era by itself: asked first, every hour, and after a 404 of the poll. Calls are
+/// Errc::unavailable while nobody answers to either.
+std::unique_ptr<NodeApi> make_any_node_api(
+    asio::io_context& loop, http::Client& client, const identity::Identity& self);
 
 /// A configured URL without /api/v1 or /explorer at its end, and without a last '/'.
 std::string explorer_root(std::string_view url);

@@ -57,6 +57,7 @@ private:
     PollPace pace_;
     std::int64_t cursor_;
     std::string etag_;
+    std::optional<Era> era_;  ///< Of the page before; another one has other cursors.
     Duration pause_{};
     bool complete_ = false;
     std::set<std::pair<std::string, grid::NextAction>> seen_;  ///< Of the page before.

@@ -47,6 +47,13 @@ struct Farm {
     CloudUnitsPrice farm_cloudunits_price;
 };
 
+/// A price of a farm for one customer.
+struct Deal {
+    std::int64_t threebot_id = 0;  ///< The customer.
+    std::int64_t farm_id = 0;
+    CloudUnitsPrice custom_cloudunits_price;
+};
+
 struct User {
     std::int64_t id = 0;
     std::string name;
