@@ -26,6 +26,7 @@ struct ServeFlags {
     std::vector<std::string> hosts;
     std::int64_t first_id = 1;
     bool lenient = false;
+    bool bare_reservation_id = false;
 };
 
 struct Where {
@@ -70,7 +71,8 @@ Task<Result<>> serve(asio::io_context* loop, ServeFlags flags)
         .hub = flags.hub,
         .hosts = flags.hosts,
         .first_id = flags.first_id,
-        .lenient = flags.lenient};
+        .lenient = flags.lenient,
+        .bare_reservation_id = flags.bare_reservation_id};
     CO_TRY(auto explorer, explorer_server::make_explorer_server(*loop, options, log));
 
     const TlsIdentity identity{flags.tls_certificate, flags.tls_key};
@@ -115,6 +117,10 @@ void add_serve(CLI::App& app, Context& context)
         ->capture_default_str();
     command->add_flag(
         "--lenient", flags->lenient, "take unsigned what the originals took unsigned");
+    command->add_flag(
+        "--bare-reservation-id",
+        flags->bare_reservation_id,
+        "answer a new reservation of the first era with a bare number, for clients of March 2020");
     command->callback([flags, &context] { execute(context, serve(context.loop, *flags)); });
 }
 

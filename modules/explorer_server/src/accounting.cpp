@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace znode::explorer_server {
 namespace {
@@ -93,6 +94,21 @@ bool needs_exhausted(const grid::Pool& pool, const grid::CloudUnits& units)
 {
     return (units.cu > 0 && pool.cus <= 0) || (units.su > 0 && pool.sus <= 0) ||
            (units.ipv4u > 0 && pool.ipv4us <= 0);
+}
+
+std::uint64_t public_price(const grid::PoolData& data, std::uint64_t divisor)
+{
+    // 10, 8 and 6 dollars for 30 days of a unit, at a tenth of a dollar per TFT.
+    constexpr double cu = 385;
+    constexpr double su = 308;
+    constexpr double ipv4u = 231;
+    const auto total = static_cast<long double>(data.cus) * cu +
+                       static_cast<long double>(data.sus) * su +
+                       static_cast<long double>(data.ipv4us) * ipv4u;
+    // Nobody owns more than can be counted.
+    constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+    if (total >= static_cast<long double>(most)) return most;
+    return static_cast<std::uint64_t>(total) / divisor;
 }
 
 }  // namespace znode::explorer_server

@@ -46,6 +46,19 @@ CREATE INDEX workload_pool ON workload (pool) WHERE next_action = 3;
 CREATE TABLE queue (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL,
   id INTEGER NOT NULL, workload_id INTEGER NOT NULL, UNIQUE (node, id, workload_id));
 CREATE TABLE deliverable (node TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+)sql",
+    // The first era: orders of many workloads, and which node has which of them.
+    R"sql(
+CREATE TABLE reservation (id INTEGER PRIMARY KEY, customer INTEGER NOT NULL,
+  next_action INTEGER NOT NULL, changes INTEGER, document TEXT NOT NULL);
+CREATE INDEX reservation_customer ON reservation (customer, next_action);
+CREATE INDEX reservation_changes ON reservation (changes) WHERE changes IS NOT NULL;
+CREATE TABLE part (reservation INTEGER NOT NULL, position INTEGER NOT NULL,
+  workload_id INTEGER NOT NULL, node TEXT NOT NULL, gone INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (reservation, position)) WITHOUT ROWID;
+CREATE INDEX part_live ON part (node, reservation) WHERE gone = 0;
+CREATE TABLE deal (farm INTEGER NOT NULL, customer INTEGER NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (farm, customer)) WITHOUT ROWID;
 )sql"};
 
 std::string random_hex(std::size_t bytes)
@@ -163,7 +176,7 @@ Result<> Core::save_pool(const grid::Pool& pool)
         "INSERT INTO pool (id, owner, empty_at, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET empty_at = excluded.empty_at, document = excluded.document",
         {pool.pool_id, pool.customer_tid, pool.empty_at, grid::to_json(pool)}));
-    pools_changed = true;
+    timer_changed = true;
     return {};
 }
 
@@ -199,25 +212,25 @@ Result<> Core::save_workload(const StoredWorkload& workload)
     return {};
 }
 
-Result<> Core::enqueue(const grid::Workload& workload)
+Result<> Core::enqueue(const std::string& node, std::int64_t id, std::int64_t workload_id)
 {
     TRY_DO(db.run(
         "INSERT OR IGNORE INTO queue (node, id, workload_id) VALUES (?, ?, ?)",
-        {workload.node_id, workload.id, workload.workload_id}));
+        {node, id, workload_id}));
     TRY_DO(db.run(
         "INSERT INTO deliverable (node, count) VALUES (?, 1) "
         "ON CONFLICT (node) DO UPDATE SET count = count + 1",
-        {workload.node_id}));
-    woken.insert(workload.node_id);
+        {node}));
+    woken.insert(node);
     FP("explorer_server.workload.queued");
     return {};
 }
 
-Result<> Core::dequeue(const grid::Workload& workload)
+Result<> Core::dequeue(const std::string& node, std::int64_t id, std::int64_t workload_id)
 {
     TRY_DO(db.run(
         "DELETE FROM queue WHERE node = ? AND id = ? AND workload_id = ?",
-        {workload.node_id, workload.id, workload.workload_id}));
+        {node, id, workload_id}));
     return {};
 }
 
@@ -231,7 +244,9 @@ Result<bool> Core::anything_new(const std::string& node, std::int64_t from)
 {
     TRY(const auto found,
         db.integer(
-            "SELECT 1 FROM workload WHERE node = ? AND id >= ? AND next_action IN (3, 4) LIMIT 1",
+            "SELECT 1 FROM workload WHERE node = ?1 AND id >= ?2 AND next_action IN (3, 4) UNION "
+            "ALL SELECT 1 FROM part p JOIN reservation r ON r.id = p.reservation WHERE p.node = ?1 "
+            "AND p.gone = 0 AND p.reservation >= ?2 AND r.next_action IN (3, 4) LIMIT 1",
             {node, from}));
     return found.has_value();
 }
@@ -268,32 +283,38 @@ Result<> release(Core& core, const grid::Workload& workload, std::int64_t now)
 
 Result<std::int64_t> Core::expire_pools(std::int64_t now)
 {
-    std::int64_t next = now + 3600;
-    TRY_DO(db.transaction([&]() -> Result<> {
-        TRY(auto empty,
-            documents<grid::Pool>("SELECT document FROM pool WHERE empty_at <= ?", {now}));
-        for (auto& pool : empty) {
-            sync_pool(pool, now);
-            TRY(const auto live,
-                documents<grid::Workload>(
-                    "SELECT document FROM workload WHERE pool = ? AND next_action = 3",
-                    {pool.pool_id}));
-            for (const auto& document : live) {
-                const auto units = grid::resource_units(document);
-                if (!units || !needs_exhausted(pool, grid::cloud_units(*units))) continue;
-                TRY(auto stored, workload(document.id));
-                stored->document.next_action = grid::NextAction::remove;
-                TRY_DO(save_workload(*stored));
-                TRY_DO(enqueue(stored->document));
-                log->info("workload ends with its pool id={} pool={}", document.id, pool.pool_id);
-            }
-            // What still uses it is charged until its node confirms the end; looking again every
-            // second would not hasten that.
-            pool.empty_at = grid::Pool::never;
-            TRY_DO(save_pool(pool));
+    TRY(auto empty, documents<grid::Pool>("SELECT document FROM pool WHERE empty_at <= ?", {now}));
+    for (auto& pool : empty) {
+        sync_pool(pool, now);
+        TRY(const auto live,
+            documents<grid::Workload>(
+                "SELECT document FROM workload WHERE pool = ? AND next_action = 3",
+                {pool.pool_id}));
+        for (const auto& document : live) {
+            const auto units = grid::resource_units(document);
+            if (!units || !needs_exhausted(pool, grid::cloud_units(*units))) continue;
+            TRY(auto stored, workload(document.id));
+            stored->document.next_action = grid::NextAction::remove;
+            TRY_DO(save_workload(*stored));
+            TRY_DO(enqueue(stored->document));
+            log->info("workload ends with its pool id={} pool={}", document.id, pool.pool_id);
         }
-        TRY(const auto earliest, db.integer("SELECT min(empty_at) FROM pool"));
-        if (earliest) next = std::clamp(*earliest, now + 1, now + 3600);
+        // What still uses it is charged until its node confirms the end; looking again every second
+        // would not hasten that.
+        pool.empty_at = grid::Pool::never;
+        TRY_DO(save_pool(pool));
+    }
+    TRY(const auto earliest, db.integer("SELECT min(empty_at) FROM pool"));
+    return earliest.value_or(grid::Pool::never);
+}
+
+Result<std::int64_t> Core::expire(std::int64_t now)
+{
+    std::int64_t next = 0;
+    TRY_DO(db.transaction([&]() -> Result<> {
+        TRY(const auto pools, expire_pools(now));
+        TRY(const auto reservations, expire_reservations(*this, now));
+        next = std::clamp(std::min(pools, reservations), now + 1, now + 3600);
         return {};
     }));
     return next;

@@ -110,8 +110,9 @@ public:
     /// Answers everything but the waiting of a long poll.
     http::Reply handle(const http::Request& request, std::int64_t now);
 
-    /// Deletes what empty pools can't pay any more; when to look again (unix seconds).
-    Result<std::int64_t> expire_pools(std::int64_t now);
+    /// Ends what empty pools can't pay any more, and what was ordered until now; when to look again
+    /// (unix seconds).
+    Result<std::int64_t> expire(std::int64_t now);
 
     // Storage of documents. All of it inside of the transaction of the request.
     Result<std::int64_t> next_id(std::string_view counter);
@@ -133,8 +134,16 @@ public:
     Result<std::optional<StoredWorkload>> workload(std::int64_t id);
     Result<> save_workload(const StoredWorkload& workload);
     /// Puts it into its node's queue and wakes the node.
-    Result<> enqueue(const grid::Workload& workload);
-    Result<> dequeue(const grid::Workload& workload);
+    Result<> enqueue(const std::string& node, std::int64_t id, std::int64_t workload_id);
+    Result<> dequeue(const std::string& node, std::int64_t id, std::int64_t workload_id);
+    Result<> enqueue(const grid::Workload& workload)
+    {
+        return enqueue(workload.node_id, workload.id, workload.workload_id);
+    }
+    Result<> dequeue(const grid::Workload& workload)
+    {
+        return dequeue(workload.node_id, workload.id, workload.workload_id);
+    }
     /// The node's ETag: changes with everything that becomes deliverable.
     Result<std::string> etag_of(const std::string& node);
     /// Whether the node has something new from this id on.
@@ -174,9 +183,10 @@ public:
     const std::string database_id;
     Log log;
     std::set<std::string> woken;  ///< Nodes that have something new since the last look.
-    bool pools_changed = false;
+    bool timer_changed = false;   ///< Something may end earlier than the timer thinks.
 
 private:
+    Result<std::int64_t> expire_pools(std::int64_t now);
     Answer<> dispatch(const http::Request& request, std::int64_t now);
 };
 
@@ -195,6 +205,11 @@ Answer<> add_farm_ips(Core& core, Call& call);
 Answer<> remove_farm_ips(Core& core, Call& call);
 Answer<> remove_farm_node(Core& core, Call& call);
 
+Answer<> list_deals(Core& core, Call& call);
+Answer<> get_deal(Core& core, Call& call);
+Answer<> put_deal(Core& core, Call& call);
+Answer<> delete_deal(Core& core, Call& call);
+
 Answer<> list_nodes(Core& core, Call& call);
 Answer<> get_node(Core& core, Call& call);
 Answer<> register_node(Core& core, Call& call);
@@ -206,6 +221,9 @@ Answer<> set_used(Core& core, Call& call);
 Answer<> configure_public(Core& core, Call& call);
 Answer<> configure_free(Core& core, Call& call);
 Answer<> configure_dedicated(Core& core, Call& call);
+Answer<> register_gateway(Core& core, Call& call);
+Answer<> set_gateway_uptime(Core& core, Call& call);
+Answer<> set_gateway_used(Core& core, Call& call);
 Answer<> list_gateways(Core& core, Call& call);
 Answer<> get_gateway(Core& core, Call& call);
 
@@ -222,6 +240,17 @@ Answer<> sign_delete(Core& core, Call& call);
 Answer<> sign_provision(Core& core, Call& call);
 Answer<> get_conversion(Core& core, Call& call);
 Answer<> post_conversion(Core& core, Call& call);
+
+Answer<> create_reservation(Core& core, Call& call);
+Answer<> list_reservations(Core& core, Call& call);
+Answer<> get_reservation(Core& core, Call& call);
+Answer<> sign_reservation_provision(Core& core, Call& call);
+Answer<> sign_reservation_delete(Core& core, Call& call);
+
+Answer<> poll_reservations(Core& core, Call& call);
+Answer<> get_part(Core& core, Call& call);
+Answer<> put_part(Core& core, Call& call);
+Answer<> delete_part(Core& core, Call& call);
 
 Answer<> poll_workloads(Core& core, Call& call);
 Answer<> get_by_gwid(Core& core, Call& call);
@@ -242,6 +271,27 @@ Answer<std::int64_t> signing_user(Core& core, const Call& call);
 bool is_signed_by_user(Core& core, const Call& call, std::vector<std::string> required);
 /// 401 unless signed by a node or gateway; gives its id.
 Answer<std::string> signing_node(Core& core, const Call& call);
+
+/// The farm of the path, for its owner only; the originals say these refusals in plain text.
+Answer<grid::Farm> own_farm(Core& core, const Call& call);
+/// Refuses with this status unless the hex key is the one that the id stands for.
+Answer<> check_own_key(const std::string& key_hex, const std::string& id, unsigned status);
+/// Whether nothing of a location is said.
+bool is_nowhere(const grid::Location& where);
+/// Bytes of hex digits; 400 with the originals' complaint about them behind `intent`.
+Answer<std::string> hex_of(std::string_view text, const std::string& intent);
+/// A name of the path: 400 for numbers beyond all ids, 404 with these words for what is none.
+Answer<grid::Gwid> gwid_of(std::string_view text, const char* not_found);
+/// The member `from` of a poll; 404 as for an unknown path when it is no number.
+Answer<std::int64_t> cursor_of(const Call& call);
+/// 401, 403 unless the request is signed by the node that it speaks for. The originals believe
+/// anybody.
+Answer<> must_be_the_node(Core& core, const Call& call, const std::string& node);
+/// 401 unless the result in the body is signed by the node.
+Answer<> must_be_signed(
+    Core& core, const Call& call, const std::string& node, const grid::WorkloadResult& result);
+/// Ends reservations whose time has come; when the next one's does (unix seconds).
+Result<std::int64_t> expire_reservations(Core& core, std::int64_t now);
 
 /// A workload as everybody sees it: the pipeline applied, the customer's epoch added.
 std::string show(const Core::StoredWorkload& workload);

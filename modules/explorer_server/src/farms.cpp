@@ -34,18 +34,6 @@ Answer<grid::Farm> farm_of_body(const Call& call)
     return farm;
 }
 
-/// The farm of the path, for its owner only; the originals say these things in plain text.
-Answer<grid::Farm> own_farm(Core& core, const Call& call)
-{
-    constexpr auto plain = Refusal::Form::plain;
-    TRY(const auto user, signing_user(core, call));
-    auto id = integer_of(call.part(0));
-    if (!id) return refuse(400, id.error().text, plain);
-    TRY(auto farm, core.farm(*id));
-    if (!farm || farm->threebot_id != user) return refuse(404, no_document, plain);
-    return *std::move(farm);
-}
-
 Answer<> name_taken(Core& core, const grid::Farm& farm)
 {
     TRY(const auto other,
@@ -64,6 +52,17 @@ Answer<grid::IpRange> address_of(std::string_view text)
 }
 
 }  // namespace
+
+Answer<grid::Farm> own_farm(Core& core, const Call& call)
+{
+    constexpr auto plain = Refusal::Form::plain;
+    TRY(const auto user, signing_user(core, call));
+    auto id = integer_of(call.part(0));
+    if (!id) return refuse(400, id.error().text, plain);
+    TRY(auto farm, core.farm(*id));
+    if (!farm || farm->threebot_id != user) return refuse(404, no_document, plain);
+    return *std::move(farm);
+}
 
 Answer<> list_farms(Core& core, Call& call)
 {

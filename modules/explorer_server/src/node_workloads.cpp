@@ -1,12 +1,14 @@
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
 #include "base/text.hpp"
-#include "core.hpp"
 #include "explorer_server/accounting.hpp"
 #include "explorer_server/lifecycle.hpp"
 #include "explorer_server/poll.hpp"
 #include "grid/result.hpp"
 #include "identity/identity.hpp"
+#include "reservations.hpp"
 
 namespace znode::explorer_server {
 namespace {
@@ -28,35 +30,128 @@ Result<std::vector<PollEntry>> entries(
     return found;
 }
 
+/// The node's live workloads and parts of reservations from this id on, ascending: a page of them,
+/// the last reservation whole.
+Result<std::vector<PollEntry>> scan(Core& core, const std::string& node, std::int64_t from)
+{
+    TRY(auto found,
+        entries(
+            core,
+            "SELECT id, workload_id, next_action FROM workload WHERE node = ? AND id >= ? AND "
+            "next_action IN (3, 4) ORDER BY id LIMIT 200",
+            {node, from}));
+    // Beyond the last workload of a full page they are for the next one.
+    const auto until =
+        found.size() < poll_page ? std::numeric_limits<std::int64_t>::max() : found.back().id;
+    std::vector<std::int64_t> reservations;
+    TRY_DO(core.db.query(
+        "SELECT DISTINCT p.reservation FROM part p JOIN reservation r ON r.id = p.reservation "
+        "WHERE p.node = ? AND p.gone = 0 AND p.reservation BETWEEN ? AND ? AND r.next_action IN "
+        "(3, 4) ORDER BY p.reservation LIMIT 200",
+        {node, from, until},
+        [&](const store::Row& row) {
+            reservations.push_back(row.integer(0));
+            return true;
+        }));
+    std::vector<PollEntry> parts;
+    for (const auto id : reservations) {
+        if (parts.size() >= poll_page) {
+            // Not read: neither is what comes behind it.
+            std::erase_if(found, [&](const PollEntry& entry) { return entry.id >= id; });
+            break;
+        }
+        TRY(const auto of_it,
+            entries(
+                core,
+                "SELECT p.reservation, p.workload_id, r.next_action FROM part p JOIN reservation r "
+                "ON r.id = p.reservation WHERE p.node = ? AND p.reservation = ? AND p.gone = 0 "
+                "GROUP BY p.workload_id ORDER BY min(p.position)",
+                {node, id}));
+        parts.insert(parts.end(), of_it.begin(), of_it.end());
+    }
+    std::vector<PollEntry> all;
+    all.reserve(found.size() + parts.size());
+    std::ranges::merge(found, parts, std::back_inserter(all), {}, &PollEntry::id, &PollEntry::id);
+    return all;
+}
+
+/// An entry of the page as JSON; "" for one that has vanished since.
+Result<std::string> shown(
+    Core& core, const Call& call, const PollEntry& entry, const std::string& node)
+{
+    TRY(const auto workload, core.workload(entry.id));
+    if (workload) return show(*workload);
+    TRY(const auto reservation, find_reservation(core, entry.id, call.now));
+    if (!reservation) return std::string{};
+    const auto parts = parts_of(*reservation, node);
+    const auto part = std::ranges::find(parts, entry.workload_id, &Part::workload_id);
+    if (part == parts.end()) return std::string{};
+    TRY(const auto document, in_new_words(*reservation, *part));
+    return grid::to_json(document);
+}
+
 /// The workload of a gwid: 404 with other words for an id that was never given and one whose second
 /// half is wrong.
 Answer<Core::StoredWorkload> workload_of_gwid(
     Core& core, std::string_view text, const char* not_found)
 {
-    const auto gwid = grid::Gwid::parse(text);
-    if (!gwid) return refuse(404, not_found);
-    TRY(auto workload, core.workload(gwid->id));
+    TRY(const auto gwid, gwid_of(text, not_found));
+    TRY(auto workload, core.workload(gwid.id));
     if (!workload) return refuse(404, no_document);
-    if (workload->document.workload_id != gwid->workload_id) return refuse(404, not_found);
+    if (workload->document.workload_id != gwid.workload_id) return refuse(404, not_found);
     workload->document.next_action = advance(workload->document);
     return *std::move(workload);
 }
 
-/// Only the node that a workload is for may speak of it. The originals believe anybody.
-Answer<> must_be_the_node(Core& core, const Call& call, const grid::Workload& workload)
+Result<bool> names_a_part(Core& core, std::string_view text)
 {
-    if (core.options.lenient) return http::Reply{};
-    TRY(const auto signer, signing_node(core, call));
-    if (signer != call.parts[0])
+    const auto gwid = grid::Gwid::parse(text);
+    return gwid ? is_reservation(core, gwid->id) : Result<bool>{false};
+}
+
+/// Only the node that a workload is for may speak of it.
+Answer<> must_be_its_node(Core& core, const Call& call, const grid::Workload& workload)
+{
+    TRY_DO(must_be_the_node(core, call, call.parts[0]));
+    if (!core.options.lenient && workload.node_id != call.parts[0])
         return refuse(
             403,
-            "trying to report for node " + printable(call.parts[0]) + " while you are " + signer);
-    if (workload.node_id != signer)
-        return refuse(403, "workload " + workload.gwid().text() + " is not for node " + signer);
+            "workload " + workload.gwid().text() + " is not for node " + printable(call.parts[0]));
     return http::Reply{};
 }
 
-Answer<> must_be_signed(Core& core, const Call& call, const grid::WorkloadResult& result)
+}  // namespace
+
+Answer<grid::Gwid> gwid_of(std::string_view text, const char* not_found)
+{
+    for (const auto part : split(text, '-'))
+        if (auto number = integer_of(part, "invalid reservation id part: invalid id format: ");
+            !number)
+            return tl::unexpected(std::move(number).error());
+    const auto gwid = grid::Gwid::parse(text);
+    if (!gwid) return refuse(404, not_found);
+    return *gwid;
+}
+
+Answer<std::int64_t> cursor_of(const Call& call)
+{
+    const auto text = call.argument("from");
+    const bool is_number = text && !text->empty() &&
+                           std::ranges::all_of(*text, [](char c) { return c >= '0' && c <= '9'; });
+    if (!is_number) return refuse(404, "404 page not found\n", Refusal::Form::plain);
+    return integer_of(*text, "invalid id format: ");
+}
+
+Answer<> must_be_the_node(Core& core, const Call& call, const std::string& node)
+{
+    if (core.options.lenient) return http::Reply{};
+    TRY(const auto signer, signing_node(core, call));
+    if (signer == node) return http::Reply{};
+    return refuse(403, "trying to report for node " + printable(node) + " while you are " + signer);
+}
+
+Answer<> must_be_signed(
+    Core& core, const Call& call, const std::string& node, const grid::WorkloadResult& result)
 {
     if (core.options.lenient) return http::Reply{};
     // The very bytes of the body are signed, not what we would write.
@@ -64,35 +159,25 @@ Answer<> must_be_signed(Core& core, const Call& call, const grid::WorkloadResult
     const auto* data = tree ? tree->find("data_json") : nullptr;
     const auto message = grid::result_signing_bytes(
         result.state, result.message, data == nullptr ? std::string_view{"null"} : data->raw);
-    const auto key = identity::key_of_node(call.parts[0]);
+    const auto key = identity::key_of_node(node);
     if (key && identity::verify_hex(*key, message, result.signature)) return http::Reply{};
     return refuse(401, "invalid result signature: signature verification failed");
 }
 
-}  // namespace
-
 Answer<> poll_workloads(Core& core, Call& call)
 {
-    const auto text = call.argument("from");
-    const bool is_number = text && !text->empty() &&
-                           std::ranges::all_of(*text, [](char c) { return c >= '0' && c <= '9'; });
-    if (!is_number) return refuse(404, "404 page not found\n", Refusal::Form::plain);
-    TRY(const auto from, integer_of(*text, "invalid id format: "));
+    TRY(const auto from, cursor_of(call));
     const auto& node = call.parts[0];
 
-    TRY(const auto scanned,
-        entries(
-            core,
-            "SELECT id, workload_id, next_action FROM workload WHERE node = ? AND id >= ? AND "
-            "next_action IN (3, 4) ORDER BY id LIMIT 200",
-            {node, from}));
+    TRY(const auto scanned, scan(core, node, from));
     std::vector<PollEntry> queued;
     if (scanned.empty()) {
         TRY(queued,
             entries(
                 core,
-                "SELECT w.id, w.workload_id, w.next_action FROM queue q JOIN workload w ON w.id = "
-                "q.id WHERE q.node = ? ORDER BY q.number LIMIT 200",
+                "SELECT q.id, q.workload_id, coalesce(w.next_action, r.next_action) FROM queue q "
+                "LEFT JOIN workload w ON w.id = q.id LEFT JOIN reservation r ON r.id = q.id WHERE "
+                "q.node = ? ORDER BY q.number LIMIT 200",
                 {node}));
     }
     TRY(const auto counter, core.last_id("workload"));
@@ -100,10 +185,10 @@ Answer<> poll_workloads(Core& core, Call& call)
 
     std::string list = page.entries.empty() ? "null" : "[";
     for (const auto& entry : page.entries) {
-        TRY(const auto workload, core.workload(entry.id));
-        if (!workload) continue;
+        TRY(const auto document, shown(core, call, entry, node));
+        if (document.empty()) continue;
         if (list.size() > 1) list += ',';
-        list += show(*workload);
+        list += document;
     }
     if (!page.entries.empty()) list += ']';
     auto reply = json_reply(200, std::move(list));
@@ -113,17 +198,29 @@ Answer<> poll_workloads(Core& core, Call& call)
 
 Answer<> get_by_gwid(Core& core, Call& call)
 {
+    TRY(const bool of_old_era, names_a_part(core, call.part(0)));
+    if (of_old_era) {
+        const auto gwid = grid::Gwid::parse(call.part(0));
+        TRY(const auto reservation, find_reservation(core, gwid->id, call.now));
+        const auto parts = parts_of(*reservation);
+        const auto part = std::ranges::find(parts, gwid->workload_id, &Part::workload_id);
+        if (part == parts.end()) return refuse(404, "workload not found");
+        TRY(const auto document, in_new_words(*reservation, *part));
+        return json_reply(200, grid::to_json(document));
+    }
     TRY(const auto workload, workload_of_gwid(core, call.part(0), "workload not found"));
     return json_reply(200, show(workload));
 }
 
 Answer<> put_result(Core& core, Call& call)
 {
+    TRY(const bool of_old_era, names_a_part(core, call.part(1)));
+    if (of_old_era) return put_part_result(core, call, call.part(1), call.parts[0]);
     TRY(auto result, body_of<grid::WorkloadResult>(call));
     TRY(auto workload, workload_of_gwid(core, call.part(1), "workload id does not exist"));
     auto& document = workload.document;
-    TRY_DO(must_be_the_node(core, call, document));
-    TRY_DO(must_be_signed(core, call, result));
+    TRY_DO(must_be_its_node(core, call, document));
+    TRY_DO(must_be_signed(core, call, call.parts[0], result));
 
     // Late news of what has ended must not bring it back, or charge anybody.
     if (document.next_action != NextAction::deploy) return null_reply(201);
@@ -152,9 +249,11 @@ Answer<> put_result(Core& core, Call& call)
 
 Answer<> confirm_deleted(Core& core, Call& call)
 {
+    TRY(const bool of_old_era, names_a_part(core, call.part(1)));
+    if (of_old_era) return confirm_part_deleted(core, call, call.part(1), call.parts[0]);
     TRY(auto workload, workload_of_gwid(core, call.part(1), "workload not found"));
     auto& document = workload.document;
-    TRY_DO(must_be_the_node(core, call, document));
+    TRY_DO(must_be_its_node(core, call, document));
 
     auto& result = document.result;
     if (result.workload_id.empty()) {

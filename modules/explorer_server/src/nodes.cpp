@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "core.hpp"
 #include "identity/identity.hpp"
+#include "proof.hpp"
 
 namespace znode::explorer_server {
 namespace {
@@ -51,15 +52,8 @@ constexpr std::string_view not_the_farmer =
 Answer<> check_registration(const grid::Node& node)
 {
     if (node.os_version.empty()) return refuse(500, "os_version is required");
-    if (node.public_key_hex.empty()) return refuse(500, "public_key_hex is required");
-    const auto key = identity::key_of_hex(node.public_key_hex);
-    if (!key) return refuse(500, "fail to decode public key: it must be 64 hex digits");
-    if (identity::node_id_of(*key) != node.node_id)
-        return refuse(500, "nodeID and public key does not match");
-    const auto& where = node.location;
-    if (where.city.empty() && where.country.empty() && where.continent.empty() &&
-        where.latitude == 0 && where.longitude == 0)
-        return refuse(500, "location is required");
+    TRY_DO(check_own_key(node.public_key_hex, node.node_id, 500));
+    if (is_nowhere(node.location)) return refuse(500, "location is required");
     return http::Reply{};
 }
 
@@ -94,6 +88,23 @@ Answer<std::int64_t> filter_of(const Call& call, std::string_view name, std::str
 bool wants_proofs(const Call& call) { return call.argument("proofs") == "true"; }
 
 }  // namespace
+
+Answer<> check_own_key(const std::string& key_hex, const std::string& id, unsigned status)
+{
+    if (key_hex.empty()) return refuse(status, "public_key_hex is required");
+    if (auto hex = hex_of(key_hex, "fail to decode public key"); !hex)
+        return refuse(status, hex.error().text);
+    const auto key = identity::key_of_hex(key_hex);
+    if (!key || identity::node_id_of(*key) != id)
+        return refuse(status, "nodeID and public key does not match");
+    return http::Reply{};
+}
+
+bool is_nowhere(const grid::Location& where)
+{
+    return where.city.empty() && where.country.empty() && where.continent.empty() &&
+           where.latitude == 0 && where.longitude == 0;
+}
 
 Answer<> list_nodes(Core& core, Call& call)
 {
@@ -205,7 +216,11 @@ Answer<> set_capacity(Core& core, Call& call)
     TRY(auto node, node_of_path(core, call));
     TRY(const auto sent, body_of<grid::CapacityReport>(call));
     TRY_DO(must_be_itself(call, signer, "capacity"));
+    auto proof = proof_of(sent, call.now);
+    if (!proof) return refuse(400, proof.error().message);
     node.total_resources = sent.capacity;
+    node.proofs.push_back(*std::move(proof));
+    if (node.proofs.size() > most_proofs) node.proofs.erase(node.proofs.begin());
     return save_report(core, node, 200);
 }
 
@@ -276,34 +291,6 @@ Answer<> configure_dedicated(Core& core, Call& call)
     node.dedicated = user;
     TRY_DO(core.save_node(node));
     return null_reply(200);
-}
-
-Answer<> list_gateways(Core& core, Call& call)
-{
-    const auto paging = Paging::of(call);
-    const auto farm = to_number<std::int64_t>(call.argument("farm_id").value_or("0")).value_or(0);
-    const auto country = std::string{call.argument("country").value_or("")};
-    const auto city = std::string{call.argument("city").value_or("")};
-    const std::vector<store::Value> filter{farm, farm, country, country, city, city};
-    const std::string where =
-        " FROM gateway WHERE (? = 0 OR farm = ?) AND (? = '' OR country = ?) AND (? = '' OR city = "
-        "?)";
-    TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
-    auto values = filter;
-    values.insert(values.end(), {paging.size, paging.offset()});
-    TRY(const auto gateways,
-        core.documents<grid::Gateway>(
-            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?", values));
-    auto reply = json_reply(200, grid::list_to_json(gateways));
-    paging.mark(reply, total.value_or(0));
-    return reply;
-}
-
-Answer<> get_gateway(Core& core, Call& call)
-{
-    TRY(const auto gateway, core.gateway(call.parts[0]));
-    if (!gateway) return refuse(404, no_document);
-    return json_reply(200, grid::to_json(*gateway));
 }
 
 }  // namespace znode::explorer_server

@@ -12,7 +12,8 @@ PollPage select_page(
 {
     PollPage page{.entries = {}, .last_id = from};
     for (const auto& entry : scanned) {
-        if (page.entries.size() >= poll_page) break;
+        // What has one id is told in one go, since the cursor knows ids only.
+        if (page.entries.size() >= poll_page && entry.id != page.last_id) break;
         if (entry.id < from || (entry.next_action != grid::NextAction::deploy &&
                                 entry.next_action != grid::NextAction::remove))
             continue;

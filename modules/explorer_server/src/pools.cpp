@@ -30,9 +30,9 @@ Answer<> check_signature(
                 "': " + no_document);
     const auto key = identity::key_of_hex(user->pubkey);
     const auto failed = "failed to verify " + std::string{who} + " signature: ";
-    if (!from_hex(signature))
-        return refuse(400, failed + "invalid signature format, expecting hex encoded string");
-    if (!key || !identity::verify_hex(*key, text, signature))
+    TRY(const auto raw,
+        hex_of(signature, failed + "invalid signature format, expecting hex encoded string"));
+    if (!key || !identity::verify(*key, text, raw))
         return refuse(400, failed + "signature verification failed");
     return http::Reply{};
 }
@@ -143,7 +143,11 @@ Answer<> create_pool(Core& core, Call& call)
         .released = true};
     TRY_DO(core.db.run(
         "INSERT INTO payment (id, document) VALUES (?, ?)", {id, grid::to_json(payment)}));
-    core.log->info("pool credited id={} customer={}", pool.pool_id, pool.customer_tid);
+    core.log->info(
+        "pool credited id={} customer={} public_price_tft={}",
+        pool.pool_id,
+        pool.customer_tid,
+        static_cast<double>(public_price(sent.data, 1)) / 1e7);
     return json_reply(
         201,
         grid::to_json(grid::PoolReply{

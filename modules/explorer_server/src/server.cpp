@@ -37,28 +37,40 @@ std::chrono::seconds wanted_wait(const Request& request)
     return std::chrono::seconds{0};
 }
 
+/// The node whose work is asked for, in the words of either era; "" when it is something else.
+std::string_view polling_node(std::string_view path)
+{
+    constexpr std::string_view first_era = "/explorer/reservations/workloads/";
+    if (path.starts_with(first_era)) {
+        path.remove_prefix(first_era.size());
+        // A gwid asks for one workload; it has no place for waiting.
+        return path.find_first_of("/-") == std::string_view::npos ? path : std::string_view{};
+    }
+    for (const std::string_view prefix :
+         {"/api/v1/reservations/nodes/", "/explorer/reservations/nodes/"}) {
+        if (!path.starts_with(prefix)) continue;
+        path.remove_prefix(prefix.size());
+        const auto slash = path.find('/');
+        if (slash != std::string_view::npos && path.substr(slash) == "/workloads")
+            return path.substr(0, slash);
+    }
+    return {};
+}
+
 std::optional<LongPoll> long_poll_of(const Request& request, Duration longest)
 {
     if (request.method != http::Method::get) return std::nullopt;
     const auto wait = wanted_wait(request);
     if (wait.count() <= 0) return std::nullopt;
     const auto target = http::parse_target(request.target);
-    auto path = std::string_view{target.path};
-    for (const auto* prefix : {"/api/v1/reservations/nodes/", "/explorer/reservations/nodes/"}) {
-        if (!path.starts_with(prefix)) continue;
-        path.remove_prefix(std::string_view{prefix}.size());
-        const auto slash = path.find('/');
-        const auto from = to_number<std::int64_t>(target.find("from").value_or(""));
-        if (slash == std::string_view::npos || path.substr(slash) != "/workloads" || !from ||
-            *from < 0)
-            return std::nullopt;
-        return LongPoll{
-            .node = std::string{path.substr(0, slash)},
-            .from = *from,
-            .wait = std::min<Duration>(wait, longest),
-            .etag = std::string{request.headers.get("If-None-Match")}};
-    }
-    return std::nullopt;
+    const auto node = polling_node(target.path);
+    const auto from = to_number<std::int64_t>(target.find("from").value_or(""));
+    if (node.empty() || !from || *from < 0) return std::nullopt;
+    return LongPoll{
+        .node = std::string{node},
+        .from = *from,
+        .wait = std::min<Duration>(wait, longest),
+        .etag = std::string{request.headers.get("If-None-Match")}};
 }
 
 /// A name that rebinding could have brought here is none of ours.
@@ -85,11 +97,11 @@ public:
           log_{std::move(log)},
           limit_{core_->options.requests_per_second, core_->options.burst},
           loop_{loop},
-          pools_changed_{loop},
+          timer_changed_{loop},
           group_{loop},
           lane_{1}
     {
-        group_.spawn(watch_pools());
+        group_.spawn(watch_clock());
     }
 
     Task<Reply> answer(const Request& request, const http::Peer& peer) override
@@ -110,7 +122,7 @@ public:
     {
         stopping_ = true;
         for (auto& [node, event] : waiting_) event->notify();
-        pools_changed_.notify();
+        timer_changed_.notify();
         co_await group_.drain();
     }
 
@@ -124,7 +136,7 @@ private:
     struct Visit {
         Reply reply;
         std::set<std::string> woken;
-        bool pools_changed = false;
+        bool timer_changed = false;
     };
 
     Task<Reply> handle(const Request* request)
@@ -133,11 +145,11 @@ private:
         auto visit = co_await lane_.run([&] {
             Visit done{.reply = core_->handle(*request, time)};
             done.woken.swap(core_->woken);
-            done.pools_changed = std::exchange(core_->pools_changed, false);
+            done.timer_changed = std::exchange(core_->timer_changed, false);
             return done;
         });
         wake(visit.woken);
-        if (visit.pools_changed) pools_changed_.notify();
+        if (visit.timer_changed) timer_changed_.notify();
         co_return std::move(visit.reply);
     }
 
@@ -207,7 +219,7 @@ private:
         reply.headers.add("Preference-Applied", "wait=" + std::to_string(seconds));
     }
 
-    Task<> watch_pools()
+    Task<> watch_clock()
     {
         while (!stopping_) {
             const auto time = now();
@@ -216,17 +228,18 @@ private:
                 std::set<std::string> woken;
             };
             const auto expiry = co_await lane_.run([&] {
-                Expiry done{.next = core_->expire_pools(time), .woken = {}};
+                Expiry done{.next = core_->expire(time), .woken = {}};
                 done.woken.swap(core_->woken);
-                core_->pools_changed = false;
+                core_->timer_changed = false;
                 return done;
             });
             wake(expiry.woken);
             if (!expiry.next)
-                log_->error("pools can't be looked at error=\"{}\"", expiry.next.error().message);
+                log_->error(
+                    "what has ended can't be looked at error=\"{}\"", expiry.next.error().message);
             const auto pause = expiry.next ? *expiry.next - time : 60;
             if (stopping_) co_return;
-            (void)co_await pools_changed_.wait_for(
+            (void)co_await timer_changed_.wait_for(
                 std::chrono::seconds{std::max<std::int64_t>(pause, 1)});
         }
     }
@@ -237,7 +250,7 @@ private:
     asio::io_context& loop_;
     std::multimap<std::string, Event*> waiting_;
     bool stopping_ = false;
-    Event pools_changed_;
+    Event timer_changed_;
     TaskGroup group_;
     Blocking lane_;  // Last: its threads end before the core does.
 };

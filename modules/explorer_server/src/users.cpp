@@ -17,30 +17,6 @@ bool has_control_characters(std::string_view text)
         text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-/// "encoding/hex: invalid byte: U+007A 'z'", as the originals complain.
-Answer<std::string> hex_of(std::string_view text, const std::string& intent)
-{
-    if (auto bytes = from_hex(text)) return *std::move(bytes);
-    for (const char c : text) {
-        const bool is_hex =
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-        if (is_hex) continue;
-        const auto byte = std::string_view{&c, 1};
-        return refuse(
-            400,
-            intent + ": encoding/hex: invalid byte: U+00" +
-                [&] {
-                    auto digits = to_hex(byte);
-                    std::ranges::transform(digits, digits.begin(), [](char d) {
-                        return d >= 'a' && d <= 'f' ? static_cast<char>(d - 32) : d;
-                    });
-                    return digits;
-                }() +
-                " '" + printable(byte) + "'");
-    }
-    return refuse(400, intent + ": encoding/hex: odd length hex string");
-}
-
 Result<> save_user(Core& core, const grid::User& user)
 {
     TRY_DO(core.db.run(
@@ -68,6 +44,29 @@ Answer<grid::User> find_user(Core& core, std::string_view text, std::string_view
 }
 
 }  // namespace
+
+Answer<std::string> hex_of(std::string_view text, const std::string& intent)
+{
+    if (auto bytes = from_hex(text)) return *std::move(bytes);
+    for (const char c : text) {
+        const bool is_hex =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        if (is_hex) continue;
+        const auto byte = std::string_view{&c, 1};
+        return refuse(
+            400,
+            intent + ": encoding/hex: invalid byte: U+00" +
+                [&] {
+                    auto digits = to_hex(byte);
+                    std::ranges::transform(digits, digits.begin(), [](char d) {
+                        return d >= 'a' && d <= 'f' ? static_cast<char>(d - 32) : d;
+                    });
+                    return digits;
+                }() +
+                " '" + printable(byte) + "'");
+    }
+    return refuse(400, intent + ": encoding/hex: odd length hex string");
+}
 
 Answer<> list_users(Core& core, Call& call)
 {

@@ -73,11 +73,11 @@ Answer<> check_customer_signature(Core& core, const grid::Workload& workload)
             400,
             "cannot find user with id '" + std::to_string(workload.customer_tid) +
                 "': " + no_document);
-    if (!from_hex(workload.customer_signature))
-        return refuse(400, "invalid signature format, expecting hex encoded string");
+    TRY(const auto signature,
+        hex_of(
+            workload.customer_signature, "invalid signature format, expecting hex encoded string"));
     const auto key = identity::key_of_hex(user->pubkey);
-    if (!key ||
-        !identity::verify_hex(*key, grid::create_message(workload), workload.customer_signature))
+    if (!key || !identity::verify(*key, grid::create_message(workload), signature))
         return refuse(400, "failed to verify customer signature: signature verification failed");
     return http::Reply{};
 }
@@ -260,6 +260,7 @@ Answer<> list_workloads(Core& core, Call& call)
 
 Answer<> get_workload(Core& core, Call& call)
 {
+    if (!integer_of(call.part(0))) return refuse(400, "invalid reservation id");
     TRY(const auto workload, workload_of_path(core, call));
     return json_reply(200, show(workload));
 }
@@ -291,8 +292,9 @@ Answer<> sign_delete(Core& core, Call& call)
     if (signed_before)
         return refuse(400, "user " + who + " has already signed the reservation for deletion");
     TRY(const auto key, key_of(core, signature.tid));
-    if (!identity::verify_hex(
-            key, grid::delete_message(document, signature.tid), signature.signature))
+    auto raw = hex_of(signature.signature, "failed to verify signature");
+    if (!raw) return refuse(401, raw.error().text);
+    if (!identity::verify(key, grid::delete_message(document, signature.tid), *raw))
         return refuse(401, "failed to verify signature: signature verification failed");
 
     signature.epoch.unix = call.now;

@@ -30,4 +30,8 @@ bool would_last(
 /// Whether the workload needs a unit of which the pool has nothing left (synced before).
 bool needs_exhausted(const grid::Pool& pool, const grid::CloudUnits& units);
 
+/// What the public grids asked for a pool, in ten millionths of a TFT; test networks divided it by
+/// 10 and 100. Nobody asks for it here.
+std::uint64_t public_price(const grid::PoolData& data, std::uint64_t divisor);
+
 }  // namespace znode::explorer_server

@@ -20,13 +20,16 @@ struct Options {
     /// Takes unsigned what the originals took unsigned: results, deletes, farms; and signatures of
     /// any age.
     bool lenient = false;
+    /// Answers a new reservation of the first era with its bare number, as clients of March 2020
+    /// want it, instead of an object.
+    bool bare_reservation_id = false;
     double requests_per_second = 1000;  ///< Of one address, on average; 429 beyond.
     double burst = 2000;
     Duration longest_wait = std::chrono::seconds{30};  ///< A long poll is held no longer.
     std::function<std::int64_t()> now = {};            ///< Unix seconds; empty: the clock.
 };
 
-/// The private explorer (API of the pools era) and hub: what farmers, customers and nodes meet at.
+/// The private explorer (API of both eras) and hub: what farmers, customers and nodes meet at.
 ///
 /// Everything is in one sqlite database; a request is one transaction on a lane of its own, so an
 /// answer means that it is on disk. Used from one loop.

@@ -1,0 +1,230 @@
+#include <algorithm>
+#include <set>
+
+#include "base/hex.hpp"
+#include "base/text.hpp"
+#include "identity/identity.hpp"
+#include "reservations.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+using grid::NextAction;
+using grid::legacy::Reservation;
+
+/// Every node or gateway must be known, and free of charge either all or none.
+Answer<> check_nodes(Core& core, const std::vector<Part>& parts)
+{
+    std::set<std::string> ids;
+    for (const auto& part : parts) ids.insert(part.node());
+    std::size_t free_ones = 0;
+    for (const auto& id : ids) {
+        TRY(const auto node, core.node(id));
+        TRY(const auto gateway, core.gateway(id));
+        if (!node && !gateway) return refuse(500, no_document);
+        if (node ? node->free_to_use : gateway->free_to_use) ++free_ones;
+    }
+    if (free_ones != 0 && free_ones != ids.size())
+        return refuse(
+            400, "reservation can only contain either free nodes or paid nodes, not both");
+    return http::Reply{};
+}
+
+Answer<> check_customer(Core& core, const Reservation& sent)
+{
+    TRY(const auto user, core.user(sent.customer_tid));
+    if (!user)
+        return refuse(
+            400,
+            "cannot find user with id '" + std::to_string(sent.customer_tid) + "': " + no_document);
+    TRY(const auto signature,
+        hex_of(sent.customer_signature, "invalid signature format, expecting hex encoded string"));
+    const auto key = identity::key_of_hex(user->pubkey);
+    if (!key || !identity::verify(*key, sent.json, signature))
+        return refuse(400, "failed to verify customer signature: signature verification failed");
+    return http::Reply{};
+}
+
+Answer<Reservation> reservation_of_path(Core& core, const Call& call)
+{
+    auto id = integer_of(call.part(0));
+    if (!id) return refuse(400, "invalid reservation id");
+    TRY(auto reservation, find_reservation(core, *id, call.now));
+    if (!reservation) return refuse(404, no_document);
+    return *std::move(reservation);
+}
+
+/// Adds a signature of one of the signers, in place of an older one of the same.
+Answer<> take_signature(
+    Core& core,
+    const Call& call,
+    const Reservation& reservation,
+    const grid::SigningRequest& request,
+    grid::List<grid::SigningSignature>& signatures)
+{
+    TRY(auto sent, body_of<grid::SigningSignature>(call));
+    TRY(const auto raw, hex_of(sent.signature, "invalid signature expecting hex encoded string"));
+    if (std::ranges::find(request.signers, sent.tid) == request.signers.end())
+        return refuse(401, "signature not required for '" + std::to_string(sent.tid) + "'");
+    TRY(const auto user, core.user(sent.tid));
+    if (!user) return refuse(404, std::string{"customer id not found: "} + no_document);
+    const auto key = identity::key_of_hex(user->pubkey);
+    if (!key || !identity::verify(*key, grid::legacy::sign_text(reservation), raw))
+        return refuse(401, "failed to verify signature: signature verification failed");
+    std::erase_if(
+        signatures, [&](const grid::SigningSignature& old) { return old.tid == sent.tid; });
+    sent.epoch.unix = call.now;
+    signatures.push_back(std::move(sent));
+    return http::Reply{};
+}
+
+/// Starts what has its signatures: its nodes are told.
+Result<> start_reservation(Core& core, const Reservation& reservation)
+{
+    if (reservation.next_action != NextAction::deploy) return {};
+    for (const auto& part : parts_of(reservation))
+        TRY_DO(core.enqueue(part.node(), reservation.id, part.workload_id));
+    return {};
+}
+
+}  // namespace
+
+Answer<> create_reservation(Core& core, Call& call)
+{
+    TRY(auto sent, body_of<Reservation>(call));
+    if (sent.data.expiration_reservation.unix <= call.now)
+        return refuse(400, "creating for a reservation that expires in the past");
+    if (auto why = refusal_of(sent); !why.empty())
+        return refuse(
+            400,
+            "failed to process reservation state pipeline: invalid reservation object: " + why);
+    // Consents are given to a reservation that has a number, and results by nodes.
+    sent.signatures_provision = grid::List<grid::SigningSignature>::none();
+    sent.signatures_delete = grid::List<grid::SigningSignature>::none();
+    sent.signatures_farmer = grid::List<grid::SigningSignature>::none();
+    sent.results = grid::List<grid::WorkloadResult>::none();
+    const auto outcome = advance(sent, call.now);
+    if (outcome == NextAction::remove || outcome == NextAction::invalid)
+        return refuse(
+            400, "invalid request wrong status '" + std::string{grid::to_string(outcome)} + "'");
+    const auto parts = parts_of(sent);
+    TRY_DO(check_nodes(core, parts));
+    TRY_DO(check_customer(core, sent));
+
+    TRY(sent.id, core.next_id("workload"));
+    sent.epoch.unix = call.now;
+    sent.next_action = NextAction::create;
+    sent.next_action = advance(sent, call.now);
+    TRY_DO(save_reservation(core, sent));
+    for (std::size_t position = 0; position < parts.size(); ++position)
+        TRY_DO(core.db.run(
+            "INSERT INTO part (reservation, position, workload_id, node) VALUES (?, ?, ?, ?)",
+            {sent.id,
+             static_cast<std::int64_t>(position),
+             parts[position].workload_id,
+             parts[position].node()}));
+    TRY_DO(start_reservation(core, sent));
+    core.log->info(
+        "reservation created id={} workloads={} customer={}",
+        sent.id,
+        parts.size(),
+        sent.customer_tid);
+    const auto id = std::to_string(sent.id);
+    if (core.options.bare_reservation_id) return json_reply(201, id);
+    return json_reply(
+        201,
+        R"({"reservation_id":)" + id +
+            R"(,"escrow_information":{"address":"","asset":"","details":null}})");
+}
+
+Answer<> list_reservations(Core& core, Call& call)
+{
+    const auto paging = Paging::of(call);
+    std::int64_t customer = 0;
+    std::optional<std::int64_t> action;
+    if (const auto text = call.argument("customer_tid"); text && !text->empty()) {
+        TRY(customer, integer_of(*text, "customer_tid should be an integer: "));
+    }
+    if (const auto text = call.argument("next_action"); text && !text->empty()) {
+        TRY(const auto number, integer_of(*text, "next_action should be an integer: "));
+        action = number;
+    }
+    const std::vector<store::Value> filter{
+        customer, customer, std::int64_t{action.has_value()}, action.value_or(0)};
+    const std::string where =
+        " FROM reservation WHERE (? = 0 OR customer = ?) AND (? = 0 OR next_action = ?)";
+    TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
+    auto values = filter;
+    values.insert(values.end(), {paging.size, paging.offset()});
+    TRY(auto found,
+        core.documents<Reservation>(
+            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?", values));
+    for (auto& reservation : found) reservation.next_action = advance(reservation, call.now);
+    auto reply = json_reply(200, grid::list_to_json(found));
+    paging.mark(reply, total.value_or(0));
+    return reply;
+}
+
+Answer<> get_reservation(Core& core, Call& call)
+{
+    TRY(const auto reservation, reservation_of_path(core, call));
+    return json_reply(200, grid::to_json(reservation));
+}
+
+Answer<> sign_reservation_provision(Core& core, Call& call)
+{
+    TRY(auto reservation, reservation_of_path(core, call));
+    if (reservation.next_action != NextAction::sign)
+        return refuse(401, "reservation not expecting signatures");
+    TRY_DO(take_signature(
+        core,
+        call,
+        reservation,
+        reservation.data.signing_request_provision,
+        reservation.signatures_provision));
+    reservation.next_action = advance(reservation, call.now);
+    TRY_DO(save_reservation(core, reservation));
+    TRY_DO(start_reservation(core, reservation));
+    return null_reply(201);
+}
+
+Answer<> sign_reservation_delete(Core& core, Call& call)
+{
+    TRY(auto reservation, reservation_of_path(core, call));
+    TRY_DO(take_signature(
+        core,
+        call,
+        reservation,
+        reservation.data.signing_request_delete,
+        reservation.signatures_delete));
+    const auto before = reservation.next_action;
+    if (advance(reservation, call.now) == NextAction::remove && before != NextAction::remove) {
+        TRY_DO(end_reservation(core, reservation));
+        core.log->info("reservation ends by its customer id={}", reservation.id);
+    } else {
+        TRY_DO(save_reservation(core, reservation));
+    }
+    return null_reply(201);
+}
+
+Result<std::int64_t> expire_reservations(Core& core, std::int64_t now)
+{
+    TRY(auto due,
+        core.documents<Reservation>(
+            "SELECT document FROM reservation WHERE changes <= ? ORDER BY changes LIMIT 100",
+            {now}));
+    for (auto& reservation : due) {
+        const auto action = advance(reservation, now);
+        if (action != NextAction::remove) {
+            reservation.next_action = action;
+            TRY_DO(save_reservation(core, reservation));
+            continue;
+        }
+        TRY_DO(end_reservation(core, reservation));
+        core.log->info("reservation has expired id={}", reservation.id);
+    }
+    TRY(const auto next, core.db.integer("SELECT min(changes) FROM reservation"));
+    return next.value_or(now + 3600);
+}
+
+}  // namespace znode::explorer_server
