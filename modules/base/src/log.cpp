@@ -2,56 +2,59 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
+#include <mutex>
 
-#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include "base/journal.hpp"
 
 namespace znode {
 namespace {
 
-/// The syslog priority in the form that the journal reads at the start of a line.
-class PriorityFlag : public spdlog::custom_flag_formatter {
-public:
-    void format(
-        const spdlog::details::log_msg& line, const std::tm&, spdlog::memory_buf_t& out) override
-    {
-        std::string_view prefix = "<7>";
-        switch (line.level) {
-            case spdlog::level::critical:
-            case spdlog::level::err:
-                prefix = "<3>";
-                break;
-            case spdlog::level::warn:
-                prefix = "<4>";
-                break;
-            case spdlog::level::info:
-                prefix = "<6>";
-                break;
-            default:
-                break;
-        }
-        out.append(prefix.data(), prefix.data() + prefix.size());
+int priority_of(spdlog::level::level_enum level)
+{
+    switch (level) {
+        case spdlog::level::critical:
+        case spdlog::level::err:
+            return 3;
+        case spdlog::level::warn:
+            return 4;
+        case spdlog::level::info:
+            return 6;
+        default:
+            return 7;
     }
-    std::unique_ptr<custom_flag_formatter> clone() const override
+}
+
+/// Lines with fields for the journal. One that it does not take goes to stderr, with the priority
+/// in the form that it reads at the start of a line.
+class JournalSink final : public spdlog::sinks::base_sink<std::mutex> {
+protected:
+    void sink_it_(const spdlog::details::log_msg& message) override
     {
-        return std::make_unique<PriorityFlag>();
+        const std::string_view name{message.logger_name.data(), message.logger_name.size()};
+        const std::string_view line{message.payload.data(), message.payload.size()};
+        const int priority = priority_of(message.level);
+        if (send_to_journal(journal_entry(name, priority, line))) return;
+        auto plain = "<" + std::to_string(priority) + ">" + std::string{line} + "\n";
+        (void)!::write(STDERR_FILENO, plain.data(), plain.size());
     }
+    void flush_() override {}
 };
 
 }  // namespace
 
 Log make_log(std::string_view name, std::string_view level)
 {
-    auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    auto log = std::make_shared<spdlog::logger>(std::string{name}, std::move(sink));
-    auto format = std::make_unique<spdlog::pattern_formatter>();
-    if (std::getenv("JOURNAL_STREAM") != nullptr)
-        format->add_flag<PriorityFlag>('*').set_pattern("%*%v");
+    spdlog::sink_ptr sink;
+    if (stderr_is_the_journal())
+        sink = std::make_shared<JournalSink>();
     else
-        format->set_pattern("%n %l: %v");
-    log->set_formatter(std::move(format));
+        sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    auto log = std::make_shared<spdlog::logger>(std::string{name}, std::move(sink));
+    log->set_pattern("%n %l: %v");
     log->set_level(spdlog::level::from_str(std::string{level}));
     log->flush_on(spdlog::level::trace);
     return log;
