@@ -1,9 +1,10 @@
-// znode-holder --run-dir DIR --node NODE8 [--ready-fd N] [--join PID] [--delegated]
+// znode-holder --run-dir DIR (--cgroup ROOT | --delegated) [--ready-fd N] [--join PID]
 //
 // Makes the workloads' mount namespace and then only exists, so that the namespace outlives the
 // agent. Mounts of the host arrive here (slave), ours never leave. With --join it enters the
 // namespace of a living helper instead of making one. With --delegated it is the main process of a
-// systemd unit with Delegate=yes and arranges that unit's cgroup first.
+// systemd unit with Delegate=yes and arranges that unit's cgroup first; else --cgroup says below
+// which cgroup the workloads are.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ constexpr std::size_t path_size = 4096;
 
 struct Options {
     const char* run_dir = nullptr;
-    const char* node = nullptr;
+    const char* cgroup = nullptr;
     int ready_fd = -1;
     int join = 0;
     bool delegated = false;
@@ -244,8 +245,8 @@ bool parse(int argc, char** argv)
         const char* value = argv[i + 1];
         if (is("--run-dir"))
             options.run_dir = value;
-        else if (is("--node"))
-            options.node = value;
+        else if (is("--cgroup"))
+            options.cgroup = value;
         else if (is("--ready-fd"))
             options.ready_fd = std::atoi(value);
         else if (is("--join"))
@@ -254,7 +255,9 @@ bool parse(int argc, char** argv)
             return false;
         ++i;
     }
-    return options.run_dir != nullptr && options.run_dir[0] == '/' && options.node != nullptr;
+    if (options.run_dir == nullptr || options.run_dir[0] != '/') return false;
+    if (options.delegated) return options.cgroup == nullptr;
+    return options.cgroup != nullptr && options.cgroup[0] == '/';
 }
 
 }  // namespace
@@ -263,8 +266,8 @@ int main(int argc, char** argv)
 {
     if (!parse(argc, argv)) {
         std::fputs(
-            "usage: znode-holder --run-dir /DIR --node NODE8 [--ready-fd N] [--join PID] "
-            "[--delegated]\n",
+            "usage: znode-holder --run-dir /DIR (--cgroup /ROOT | --delegated) [--ready-fd N] "
+            "[--join PID]\n",
             stderr);
         return 2;
     }
@@ -272,8 +275,9 @@ int main(int argc, char** argv)
     (void)::setsid();  // Fails for a session leader, which is what it is for.
 
     char root[path_size];
-    std::snprintf(root, sizeof root, "/znode-%s", options.node);
-    if (options.delegated) {
+    if (!options.delegated) {
+        std::snprintf(root, sizeof root, "%s", options.cgroup);
+    } else {
         arrange_unit(root, sizeof root);
         if (::mkdir(options.run_dir, 0711) < 0 && errno != EEXIST)
             give_up("make folder", options.run_dir);

@@ -283,6 +283,16 @@ try {
             std::string{error.description()});
 }
 
+/// Absolute, with parts that mean what they say, and not the root that everybody is in.
+bool is_cgroup_path(std::string_view path)
+{
+    if (!path.starts_with('/') || path == "/" || path.size() > 1024) return false;
+    for (const auto part : split(path.substr(1), '/'))
+        if (part.empty() || part == "." || part == ".." || part.find(' ') != part.npos)
+            return false;
+    return true;
+}
+
 std::optional<std::int64_t> farmer_of(std::string_view command_line)
 {
     for (const auto word : split(command_line, ' '))
@@ -367,6 +377,10 @@ Result<Config> parse_config(
     reader.section(root, "containers");
     reader.text("runtime", config.containers.runtime);
     reader.text("cgroup", config.containers.cgroup);
+    if (config.containers.cgroup != "auto" && !is_cgroup_path(config.containers.cgroup))
+        reader.mistake(
+            "containers.cgroup must be \"auto\" or a path below the cgroup mount such as "
+            "\"/machine.slice/znode\"");
     reader.flag("init", config.containers.init);
     reader.number("pids", config.containers.pids, 2, 4'000'000);
     reader.number("first_uid", config.containers.first_uid, 65536, 0xFFF00000);
@@ -400,7 +414,6 @@ Result<Config> parse_config(
         "use an explorer of the pools era");
     not_yet(config.network.fix_forward, "network.fix_forward", "leave it away");
     not_yet(!config.containers.init, "containers.init = false", "leave it away");
-    not_yet(config.containers.cgroup != "auto", "containers.cgroup", "use \"auto\"");
     for (const auto& pool : config.storage.pools)
         not_yet(
             pool.kind == "disk",

@@ -68,7 +68,7 @@ struct Config {
     } zdb;
     struct Containers {
         std::string runtime = "crun";
-        std::string cgroup = "auto";
+        std::string cgroup = "auto";  ///< Or the path of the cgroup that workloads live below.
         bool init = true;
         std::int64_t pids = 4096;
         std::int64_t first_uid = 1'000'000;

@@ -1,7 +1,9 @@
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -37,6 +39,18 @@ void open_standard_descriptors()
     }
 }
 
+/// Each workload costs some descriptors, and a shell's limit is made for people.
+void raise_descriptor_limit()
+{
+    constexpr rlim_t wanted = 65536;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return;
+    const rlimit raised{wanted, std::max(limit.rlim_max, wanted)};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);  // Works with less as well, for fewer workloads.
+}
+
 Result<> check_kernel()
 {
     utsname name{};
@@ -67,20 +81,31 @@ struct Ground {
     kernel::Fd lock;
 };
 
-/// Everything that must happen before the first thread.
-Result<Ground> prepare(agent::Config& config)
+/// Says what to do about a folder that the agent cannot have.
+tl::unexpected<Error> fail_folder(Error error, const char* setting)
+{
+    return tl::unexpected(std::move(error).during(
+        std::string{"node."} + setting + " must be a folder that can be written"));
+}
+
+/// Everything that must happen before the first thread. `managed`: systemd keeps the holder.
+Result<Ground> prepare(agent::Config& config, bool managed)
 {
     TRY_DO(check_kernel());
     if (::geteuid() != 0)
         return fail(Errc::denied, "znoded needs root: it mounts, makes namespaces and sets limits");
     config.node.helpers_dir = helpers_of(config);
-    TRY_DO(kernel::make_folders(config.node.state_dir, 0700));
-    TRY_DO(kernel::make_folders(config.node.cache_dir, 0711));
-    TRY_DO(kernel::make_folders(config.node.run_dir, 0711));
+    if (auto made = kernel::make_folders(config.node.state_dir, 0700); !made)
+        return fail_folder(std::move(made).error(), "state_dir");
+    if (auto made = kernel::make_folders(config.node.cache_dir, 0711); !made)
+        return fail_folder(std::move(made).error(), "cache_dir");
+    if (auto made = kernel::make_folders(config.node.run_dir, 0711); !made)
+        return fail_folder(std::move(made).error(), "run_dir");
 
-    TRY(auto lock,
-        kernel::open_file((config.node.state_dir / "lock").string(), O_RDWR | O_CREAT, 0600));
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0)
+    auto lock =
+        kernel::open_file((config.node.state_dir / "lock").string(), O_RDWR | O_CREAT, 0600);
+    if (!lock) return fail_folder(std::move(lock).error(), "state_dir");
+    if (::flock(lock->get(), LOCK_EX | LOCK_NB) < 0)
         return fail(
             Errc::exists,
             "another znoded works in " + config.node.state_dir.string() +
@@ -88,12 +113,21 @@ Result<Ground> prepare(agent::Config& config)
 
     TRY(auto identity,
         identity::Identity::load_or_create(config.node.state_dir / "identity" / "seed.txt"));
+    const bool chosen = config.containers.cgroup != "auto";
     TRY(auto holder,
         kernel::enter_or_start_holder(
-            config.node.run_dir,
-            identity.node_id().substr(0, 8),
-            config.node.helpers_dir / "znode-holder"));
-    return Ground{std::move(identity), std::move(holder), std::move(lock)};
+            {.run_dir = config.node.run_dir,
+             .program = config.node.helpers_dir / "znode-holder",
+             .cgroup_root =
+                 chosen ? config.containers.cgroup : "/znode-" + identity.node_id().substr(0, 8),
+             .managed = managed}));
+    if (chosen && holder.cgroup_root != config.containers.cgroup)
+        return fail(
+            Errc::invalid,
+            "containers.cgroup is " + config.containers.cgroup + ", but the workloads of " +
+                config.node.run_dir.string() + " live below " + holder.cgroup_root +
+                ": set it to that or to \"auto\"; it changes only when nothing of the node runs");
+    return Ground{std::move(identity), std::move(holder), *std::move(lock)};
 }
 
 std::optional<std::string> environment(const std::string& name)
@@ -122,6 +156,7 @@ int main(int argc, char** argv)
     bool version = false;
     bool list = false;
     bool purge = false;
+    bool service = false;
     cli.add_option("--config", file, "config file (/etc/znode/znoded.toml)");
     cli.add_flag("--check-config", check_only, "read the config, say what is wrong with it, end");
     cli.add_flag("--version", version, "print the version, end");
@@ -130,6 +165,10 @@ int main(int argc, char** argv)
         "--purge",
         purge,
         "take down everything of this node that runs, keep data and identity, end");
+    cli.add_flag(
+        "--service",
+        service,
+        "a unit of systemd beside znode-workloads.service, which holds the workloads");
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -159,7 +198,8 @@ int main(int argc, char** argv)
         return 0;
     }
 
-    auto ground = prepare(*config);
+    raise_descriptor_limit();
+    auto ground = prepare(*config, service);
     if (!ground) return complain(ground.error(), exit_failed);
     return agent::run_agent(*std::move(config), std::move(ground->identity), ground->holder, purge);
 }

@@ -35,29 +35,38 @@ Result<Fd> open_process(pid_t pid)
     return pidfd;
 }
 
-Result<> enter_mounts_of(const Holder& holder)
+Result<> enter_mounts_of(pid_t pid, std::uint64_t start_time)
 {
-    TRY(const auto pidfd, open_process(holder.pid));
+    TRY(const auto pidfd, open_process(pid));
     // The descriptor was opened by number: only now is it sure whose it is.
-    TRY(const auto started, start_time_of(holder.pid));
-    if (started != holder.start_time)
-        return fail(Errc::unavailable, "enter the holder's namespace: it ended just now");
+    TRY(const auto started, start_time_of(pid));
+    if (started != start_time)
+        return fail(
+            Errc::unavailable,
+            "enter the workloads' mount namespace: process " + std::to_string(pid) +
+                " ended just now");
     const int err = error_of(::setns(pidfd.get(), CLONE_NEWNS));
-    if (err)
-        return fail_errno(
-            err, "enter the mount namespace of process " + std::to_string(holder.pid));
+    if (err) return fail_errno(err, "enter the mount namespace of process " + std::to_string(pid));
     return {};
 }
 
-/// A helper of ours that outlived its holder, 0 if none: whatever sits in the cgroup of helpers in
-/// another mount namespace than ours that has its own mount at the run folder.
-pid_t living_helper(const std::string& cgroup_root, const fs::path& run_dir)
+/// A process that outlived its holder in the workloads' namespace.
+struct Helper {
+    pid_t pid = 0;  ///< 0: none.
+    std::uint64_t start_time = 0;
+};
+
+/// Whatever sits in the cgroup of helpers in another mount namespace than ours that has its own
+/// mount at the run folder.
+Helper living_helper(const std::string& cgroup_root, const fs::path& run_dir)
 {
     const auto cgroups = Cgroups::find(cgroup_root);
-    if (!cgroups) return 0;
+    if (!cgroups) return {};
     const auto pids = cgroups->pids("mon");
-    if (!pids) return 0;
+    if (!pids) return {};
     for (const auto pid : *pids) {
+        const auto started = start_time_of(pid);
+        if (!started) continue;
         const auto mounts = read_mounts(std::to_string(pid));
         if (!mounts) continue;
         const bool ours = std::ranges::any_of(
@@ -65,17 +74,24 @@ pid_t living_helper(const std::string& cgroup_root, const fs::path& run_dir)
         std::error_code ec;
         const auto here = fs::read_symlink("/proc/self/ns/mnt", ec);
         const auto there = fs::read_symlink("/proc/" + std::to_string(pid) + "/ns/mnt", ec);
-        if (ours && !ec && here != there) return pid;
+        if (ours && !ec && here != there) return {pid, *started};
     }
-    return 0;
+    return {};
 }
 
-Result<> start_holder(
-    const fs::path& run_dir,
-    const std::string& node8,
-    const fs::path& program,
-    const std::string& cgroup_root)
+/// The door of the leaf that a unit's holder had made for itself; none on other layouts.
+std::vector<std::string> holder_door(const std::string& cgroup_root)
 {
+    const auto door = "/sys/fs/cgroup" + cgroup_root + "/holder/cgroup.procs";
+    if (::access(door.c_str(), W_OK) < 0) return {};
+    return {door};
+}
+
+Result<> start_holder(const HolderSpec& how, const std::string& cgroup_root, const Helper& helper)
+{
+    // What our own unit is kept from is not kept from the holder.
+    if (helper.pid != 0) TRY_DO(enter_mounts_of(helper.pid, helper.start_time));
+
     std::array<int, 2> ends{};
     const int err = error_of(::pipe2(ends.data(), O_CLOEXEC));
     if (err) return fail_errno(err, "start the holder: pipe");
@@ -83,10 +99,11 @@ Result<> start_holder(
     Fd report{ends[1]};
 
     ChildSpec spec;
-    spec.argv = {program, "--run-dir", run_dir, "--node", node8, "--ready-fd", "3"};
-    if (const auto helper = living_helper(cgroup_root, run_dir); helper != 0) {
+    spec.argv = {how.program, "--run-dir", how.run_dir, "--cgroup", cgroup_root, "--ready-fd", "3"};
+    spec.cgroup_procs = holder_door(cgroup_root);
+    if (helper.pid != 0) {
         spec.argv.emplace_back("--join");
-        spec.argv.push_back(std::to_string(helper));
+        spec.argv.push_back(std::to_string(helper.pid));
     }
     spec.descriptors.push_back({report.get(), 3});
     spec.new_session = true;
@@ -120,9 +137,8 @@ Result<> start_holder(
         "start the holder: " + (said.empty() ? "it died" : printable(trim(said), 400)));
 }
 
-}  // namespace
-
-Result<Holder> find_holder(const fs::path& run_dir)
+/// What the record says, of this boot and no matter whether that process lives.
+Result<Holder> recorded_holder(const fs::path& run_dir)
 {
     TRY(const auto text, read_file(run_dir / "holder", 4096));
     // "1 PID START BOOT CGROUP\n"; the first number is the record's version.
@@ -134,20 +150,33 @@ Result<Holder> find_holder(const fs::path& run_dir)
     TRY(const auto boot, boot_id());
     if (!pid || !started || fields[3] != boot)
         return fail(Errc::not_found, "record of the holder: of an earlier boot");
-    const auto now = start_time_of(*pid);
-    if (!now || *now != *started) return fail(Errc::not_found, "the holder is dead");
+    return Holder{.pid = *pid, .start_time = *started, .cgroup_root = std::string{fields[4]}};
+}
+
+}  // namespace
+
+Result<Holder> find_holder(const fs::path& run_dir)
+{
+    TRY(auto holder, recorded_holder(run_dir));
+    const auto now = start_time_of(holder.pid);
+    if (!now || *now != holder.start_time) return fail(Errc::not_found, "the holder is dead");
     // A zombie keeps its start time but has no namespace any more.
-    TRY(const auto stat, read_file("/proc/" + std::to_string(*pid) + "/stat"));
+    TRY(const auto stat, read_file("/proc/" + std::to_string(holder.pid) + "/stat"));
     const auto end = stat.rfind(')');
     if (end != std::string::npos && end + 2 < stat.size() &&
         (stat[end + 2] == 'Z' || stat[end + 2] == 'X'))
         return fail(Errc::not_found, "the holder is dead");
-    return Holder{*pid, *started, false, std::string{fields[4]}};
+    return holder;
 }
 
-Result<Holder> enter_or_start_holder(
-    const fs::path& run_dir, std::string node8, const fs::path& program)
+Result<> enter_holder(const Holder& holder)
 {
+    return enter_mounts_of(holder.pid, holder.start_time);
+}
+
+Result<Holder> enter_or_start_holder(const HolderSpec& spec)
+{
+    const auto& run_dir = spec.run_dir;
     TRY_DO(make_folders(run_dir, 0711));
     // Containers' runtimes walk through here below a user namespace.
     const int mode_err = error_of(::chmod(run_dir.c_str(), 0711));
@@ -161,15 +190,25 @@ Result<Holder> enter_or_start_holder(
     bool started = false;
     auto holder = find_holder(run_dir);
     if (!holder) {
+        // Where the dead one kept its workloads, they still are.
+        const auto last = recorded_holder(run_dir);
+        const auto root = last ? last->cgroup_root : spec.cgroup_root;
+        const auto helper = living_helper(root, run_dir);
+        if (spec.managed && helper.pid == 0)
+            return fail(
+                Errc::unavailable,
+                "nobody holds the workloads' mounts: start znode-workloads.service, which "
+                "znoded.service wants (journalctl -u znode-workloads says why it does not run)");
         FP("holder.start");
-        TRY_DO(start_holder(run_dir, node8, program, "/znode-" + node8));
+        TRY_DO(start_holder(spec, root, helper));
         FP("holder.started");
         started = true;
         holder = find_holder(run_dir);
         if (!holder) return tl::unexpected(std::move(holder).error().during("start the holder"));
     }
-    TRY_DO(enter_mounts_of(*holder));
+    TRY_DO(enter_holder(*holder));
     holder->started = started;
+    holder->managed = spec.managed;
     return holder;
 }
 

@@ -117,7 +117,9 @@ protected:
         const pid_t child = ::fork();
         if (child == 0) {
             auto entered = kernel::enter_or_start_holder(
-                folder.path() / "run", node8, fs::path{ZNODE_BIN_DIR} / "znode-holder");
+                {.run_dir = folder.path() / "run",
+                 .program = fs::path{ZNODE_BIN_DIR} / "znode-holder",
+                 .cgroup_root = "/znode-" + node8});
             EXPECT_TRUE(entered) << entered.error().message;
             if (entered) {
                 holder = *entered;
@@ -367,6 +369,23 @@ TEST_F(ContainerTest, LimitsHold)
         if (quota) {
             EXPECT_EQ(trim(*quota), "50000") << "half a CPU";
         }
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, SmallestOneStartsAndMayForkOnce)
+{
+    inside([&] {
+        auto one = agent();
+        auto wanted = spec("sleep 0; echo up; sleep 0; echo still; exit 3");
+        wanted.limits = {.cpus = 0.1, .memory_bytes = std::uint64_t{8} << 20U, .pids = 2};
+        const auto running = one.get(one.containers->ensure(wanted));
+        ASSERT_TRUE(running) << running.error().message;
+
+        const auto exit = one.get(one.containers->next_exit());
+        EXPECT_EQ(exit.text(), "exit code 3");
+        EXPECT_EQ(log().out, "up\nstill\n");
         ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
         expect_nothing_left();
     });

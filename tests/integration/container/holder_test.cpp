@@ -44,11 +44,19 @@ protected:
         for (const auto& mount : *mounts)
             EXPECT_FALSE(mount.target.string().starts_with(run_dir.string())) << mount.target;
     }
-    Result<Holder> enter() { return enter_or_start_holder(run_dir, node8, program); }
+    Result<Holder> enter()
+    {
+        return enter_or_start_holder(
+            {.run_dir = run_dir,
+             .program = program,
+             .cgroup_root = "/znode-" + node8,
+             .managed = managed});
+    }
 
     test::TempFolder folder;
     fs::path run_dir = folder.path() / "run";
     fs::path program = fs::path{ZNODE_BIN_DIR} / "znode-holder";
+    bool managed = false;
     std::string node8 = "t" + std::to_string(::getpid());
 };
 
@@ -109,6 +117,17 @@ TEST_F(HolderTest, NewHolderJoinsAHelperThatOutlivedTheOld)
     while (!cgroups.pids("mon")->empty()) ::usleep(1000);
     EXPECT_TRUE(cgroups.remove("mon"));
     EXPECT_TRUE(cgroups.remove_root());
+}
+
+TEST_F(HolderTest, ManagedAgentStartsNoFirstHolder)
+{
+    managed = true;
+    EXPECT_TRUE(in_child([&] {
+        const auto holder = enter();
+        return !holder &&
+               holder.error().message.find("znode-workloads.service") != std::string::npos;
+    }));
+    EXPECT_FALSE(fs::exists(run_dir / "holder"));
 }
 
 TEST_F(HolderTest, MissingProgramIsNamed)
