@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/text.hpp"
+#include "exec.hpp"
 #include "http/url.hpp"
 #include "status/time.hpp"
 
@@ -229,6 +230,18 @@ void add_changes(CLI::App& app, Context& context, int& exit_code)
     });
 }
 
+void add_exec(CLI::App& app, Context& context, int& exit_code)
+{
+    auto* command = app.add_subcommand("exec", "run a command in a container (root only)");
+    auto id = std::make_shared<std::string>();
+    auto words = std::make_shared<std::vector<std::string>>();
+    command->add_option("ID", *id, "such as 15-1")->required();
+    command->add_option("COMMAND", *words, "after --, with its arguments")->required();
+    command->callback([&context, &exit_code, id, words] {
+        exit_code = exec_in_container(context.socket, *id, *words);
+    });
+}
+
 }  // namespace
 
 void add_commands(CLI::App& app, Context& context, int& exit_code)
@@ -249,6 +262,7 @@ void add_commands(CLI::App& app, Context& context, int& exit_code)
         "looks for what is wrong; exit code 1 if anything is",
         &status::is_healthy);
     add_changes(app, context, exit_code);
+    add_exec(app, context, exit_code);
     app.add_subcommand("console", "full-screen view, addresses first")
         ->callback([&context, &exit_code] { exit_code = run(*context.loop, console(context)); });
 }
