@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <thread>
 
 #include <boost/asio/signal_set.hpp>
@@ -11,6 +12,7 @@
 #include "base/text.hpp"
 #include "container/containers.hpp"
 #include "cursors.hpp"
+#include "doctor.hpp"
 #include "documents.hpp"
 #include "engine/engine.hpp"
 #include "engine/explorer_link.hpp"
@@ -65,6 +67,16 @@ network::HostNetworkSpec network_config(
     if (config.network.wireguard == "userspace") spec.wireguard = network::WireGuardKind::userspace;
     spec.cgroup_procs = cgroup_procs;
     return spec;
+}
+
+/// A program of ours: beside the helpers, as in a build folder, or beside znoded, as installed.
+std::filesystem::path program_of(const Config& config, const std::string& name)
+{
+    std::error_code failed;
+    auto helper = config.node.helpers_dir / name;
+    if (std::filesystem::exists(helper, failed)) return helper;
+    auto beside = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path() / name;
+    return std::filesystem::exists(beside, failed) ? beside : helper;
 }
 
 container::ContainersConfig container_config(const Config& config, const std::string& node8)
@@ -125,6 +137,10 @@ private:
     Task<> watch_dog();
     Task<> look_after_pools();
     Task<> look_after_logs();
+    Task<> look_after_network();
+    Task<> look_after_clock();
+    Task<bool> start_network();
+    std::string one_line() const;
 
     Task<Result<std::optional<std::string>>> fact(std::string key);
     Task<Result<>> set_fact(std::string key, std::string value);
@@ -161,6 +177,7 @@ private:
     std::unique_ptr<AgentSource> source_;
     std::unique_ptr<status::LocalServer> server_;
     std::map<std::int64_t, identity::PublicKey> keys_;
+    std::string network_trouble_;  // What was logged last.
 };
 
 Task<Result<std::optional<std::string>>> App::fact(std::string key)
@@ -208,6 +225,15 @@ Task<Result<>> App::build()
     auto opened = engine::Journal::open(config_.node.state_dir / "state.db");
     if (!opened) co_return tl::unexpected(std::move(opened).error());
     journal_.emplace(*std::move(opened));
+    // Volumes, mounts and promises of another node are not ours to touch.
+    CO_TRY(const auto owner, journal_->fact("node.id"));
+    if (!owner) CO_TRY_DO(journal_->set_fact("node.id", node_id));
+    if (owner && *owner != node_id)
+        co_return fail(
+            Errc::invalid,
+            "the seed in " + (config_.node.state_dir / "identity/seed.txt").string() +
+                " is of node " + node_id + ", the database beside it of node " + *owner +
+                ": put that node's seed back, or give this node a state_dir of its own");
 
     CO_TRY(cgroups_, kernel::Cgroups::find(holder_.cgroup_root));
     CO_TRY(helper_cgroup_, cgroups_->ensure("mon"));
@@ -221,7 +247,7 @@ Task<Result<>> App::build()
             container_config(config_, node8), *cgroups_, loop_, mounts_, log_));
 
     flist::FlistsConfig flists;
-    flists.program = (config_.node.helpers_dir / "znode-flist").string();
+    flists.program = program_of(config_, "znode-flist").string();
     flists.cache_dir = config_.node.cache_dir;
     flists.run_dir = config_.node.run_dir;
     flists.cgroup_procs = helper_cgroup_;
@@ -264,7 +290,7 @@ Task<Result<>> App::build()
             .log_dir = config_.node.state_dir / "logs",
             .zdb_program = config_.zdb.command.starts_with('/')
                                ? std::filesystem::path{config_.zdb.command}
-                               : config_.node.helpers_dir / config_.zdb.command,
+                               : program_of(config_, config_.zdb.command),
             .run_dir = config_.node.run_dir,
             .zdb_port_base = static_cast<std::uint16_t>(config_.network.zdb_port_base),
             .cgroup_procs = helper_cgroup_,
@@ -309,10 +335,12 @@ Task<Result<>> App::build()
     socket.group = config_.status.group;
     server_ = status::make_local_server(loop_, *source_, socket, log_);
     if (!journal_->moved_aside().empty())
-        source_->add_trouble(
-            {"the database was damaged; it lies in " + journal_->moved_aside() +
-                 " and a new one was begun",
-             "check the disk; what the explorer still knows comes back by itself"});
+        source_->set_trouble(
+            "database",
+            Trouble{
+                "the database was damaged; it lies in " + journal_->moved_aside() +
+                    " and a new one was begun",
+                "check the disk; what the explorer still knows comes back by itself"});
     co_return Result<>{};
 }
 
@@ -323,14 +351,7 @@ Task<Result<>> App::start()
     CO_TRY_DO(co_await flists_->recover());
     co_await volumes_->open();
     source_->set_pools(co_await volumes_->pools());
-    if (auto host = co_await networks_->start())
-        source_->set_host_network(*std::move(host));
-    else {
-        log_->error("network is not set up error=\"{}\"", host.error().message);
-        source_->add_trouble(
-            {"no networks: " + host.error().message,
-             "networks and containers are refused until it is mended; then restart znoded"});
-    }
+    const bool networked = co_await start_network();
     CO_TRY_DO(co_await planner_->start());
     CO_TRY(const auto maintenance, co_await fact("maintenance"));
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
@@ -339,6 +360,8 @@ Task<Result<>> App::start()
     background_.spawn(watch_dog());
     background_.spawn(look_after_pools());
     background_.spawn(look_after_logs());
+    background_.spawn(look_after_clock());
+    if (!networked) background_.spawn(look_after_network());
     co_return Result<>{};
 }
 
@@ -349,19 +372,76 @@ Task<> App::until_signal()
     if (!failed) log_->info("stopping on signal {}; workloads go on", number);
 }
 
+/// One line for `systemctl status`: what a farmer asks first.
+std::string App::one_line() const
+{
+    const auto count = engine_->workloads().size();
+    auto text = "node " + identity_.node_id() + ", " + std::to_string(count) +
+                (count == 1 ? " workload" : " workloads") +
+                (link_->state().reachable ? ", explorer answers" : ", explorer does not answer");
+    const auto status = source_->status();
+    if (status.problems_size() > 0)
+        text += ", " + std::to_string(status.problems_size()) +
+                " to look at (znodectl status): " + status.problems(0).text();
+    return printable(text, 400);
+}
+
 Task<> App::watch_dog()
 {
     const auto interval = watchdog_interval();
     const Duration pause =
-        interval > 0 ? std::chrono::duration_cast<Duration>(std::chrono::microseconds{interval / 3})
-                     : Duration{60s};
+        interval > 0
+            ? std::min<Duration>(
+                  std::chrono::duration_cast<Duration>(std::chrono::microseconds{interval / 3}),
+                  10s)
+            : Duration{60s};
     for (;;) {
-        const auto count = engine_->workloads().size();
-        notify_manager(
-            "WATCHDOG=1\nSTATUS=node " + identity_.node_id() + ", " + std::to_string(count) +
-            (link_->state().reachable ? " workloads, explorer answers"
-                                      : " workloads, explorer does not answer"));
+        notify_manager("WATCHDOG=1\nSTATUS=" + one_line());
         co_await sleep_for(pause);
+    }
+}
+
+/// Whether there is a network; what stands in its way is in the status until there is one.
+Task<bool> App::start_network()
+{
+    auto host = co_await networks_->start();
+    if (host) {
+        source_->set_host_network(*std::move(host));
+        source_->set_trouble("network", std::nullopt);
+        co_return true;
+    }
+    if (host.error().message != network_trouble_)
+        log_->error("network is not set up error=\"{}\"", host.error().message);
+    network_trouble_ = host.error().message;
+    source_->set_trouble(
+        "network",
+        Trouble{
+            "no networks: " + network_trouble_,
+            "networks and containers wait until it is mended; it is tried again every 5 s"});
+    co_return false;
+}
+
+/// A cable may come after us, and what stood in the way may be taken away.
+Task<> App::look_after_network()
+{
+    do co_await sleep_for(5s);
+    while (!co_await start_network());
+    link_->changed();
+}
+
+/// Signatures, certificates and expiry go by the clock, so a machine that lost it must say so.
+Task<> App::look_after_clock()
+{
+    for (;;) {
+        if (is_plausible(std::time(nullptr)))
+            source_->set_trouble("clock", std::nullopt);
+        else
+            source_->set_trouble(
+                "clock",
+                Trouble{
+                    "the clock says that it is before 2025",
+                    "set it (timedatectl) and let a time service keep it"});
+        co_await sleep_for(10s);
     }
 }
 
@@ -464,8 +544,10 @@ Task<int> App::purge()
     if (cgroups_) {
         note("cgroup", cgroups_->remove("mon"));
     }
-    note("holder", kernel::stop_holder(config_.node.run_dir));
-    if (cgroups_) note("cgroup", cgroups_->remove_root());
+    if (!holder_.managed) {  // Else `systemctl stop znode-workloads` ends it, and its cgroup goes.
+        note("holder", kernel::stop_holder(config_.node.run_dir));
+        if (cgroups_) note("cgroup", cgroups_->remove_root());
+    }
     co_return good ? 0 : 1;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ctime>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,6 +27,9 @@ struct DoctorFacts {
 /// Checks the machine and the agent, each with what to do when it is not well. Takes milliseconds:
 /// asks /proc, PATH and statfs, nobody else.
 v1::Doctor examine(const DoctorFacts& facts);
+
+/// Whether a clock that says this may be right: it is not before 2025.
+bool is_plausible(std::time_t now);
 
 /// Model of the processor, number of cores, board, hypervisor, as far as the kernel tells.
 void describe_machine(v1::Capacity& view);

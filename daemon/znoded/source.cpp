@@ -151,7 +151,7 @@ v1::Status AgentSource::status()
                     ") do not reach " + shipper.target + ": " + shipper.problem,
                 "the lines are kept on disk and sent once it takes them; the customer names the "
                 "server and its password");
-    for (const auto& trouble : troubles_) problem(trouble.text, trouble.remedy);
+    for (const auto& [about, trouble] : troubles_) problem(trouble.text, trouble.remedy);
 
     auto* maintenance = status.mutable_maintenance();
     maintenance->set_on(parts_.engine.in_maintenance());
@@ -167,7 +167,7 @@ v1::Health AgentSource::health()
     for (const auto& pool : pools_)
         if (pool.state == storage::PoolState::failed)
             health.add_reasons("pool " + pool.name + ": " + pool.problem);
-    for (const auto& trouble : troubles_) health.add_reasons(trouble.text);
+    for (const auto& [about, trouble] : troubles_) health.add_reasons(trouble.text);
     health.set_healthy(health.reasons().empty());
     return health;
 }

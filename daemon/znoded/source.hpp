@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+
 #include "config.hpp"
 #include "engine/engine.hpp"
 #include "engine/explorer_link.hpp"
@@ -72,7 +74,14 @@ public:
         shippers_ = std::move(shippers);
     }
     void set_host_network(network::HostNetwork host) { host_ = std::move(host); }
-    void add_trouble(Trouble trouble) { troubles_.push_back(std::move(trouble)); }
+    /// What is wrong with one thing, until it is told that nothing is.
+    void set_trouble(const std::string& about, std::optional<Trouble> trouble)
+    {
+        if (trouble)
+            troubles_.insert_or_assign(about, *std::move(trouble));
+        else
+            troubles_.erase(about);
+    }
 
 private:
     v1::Workload view_of(const engine::WorkloadView& view, bool with_history) const;
@@ -85,7 +94,7 @@ private:
     std::vector<storage::PoolInfo> pools_;
     std::vector<logs::ShipperStatus> shippers_;
     std::optional<network::HostNetwork> host_;
-    std::vector<Trouble> troubles_;
+    std::map<std::string, Trouble> troubles_;  // By what they are about.
 };
 
 }  // namespace znode::agent
