@@ -1,5 +1,9 @@
 #include "config.hpp"
 
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +49,52 @@ undelete = "90m"
     ASSERT_EQ(config->storage.pools.size(), 1U);
     EXPECT_EQ(config->storage.pools[0].size, 20ULL << 30U);
     EXPECT_EQ(config->storage.undelete, std::chrono::minutes{90});
+}
+
+std::string shipped()
+{
+    std::ifstream file{ZNODE_TEST_DATA "/../../systemd/znoded.toml.in"};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+TEST(ConfigTest, ShippedFileNeedsOnlyTheFarm)
+{
+    const auto config = parse_config(shipped(), "z.toml", nothing, "quiet farmer_id=12 ro");
+
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->node.farm_id, 12);
+    EXPECT_EQ(config->zdb.user, "znode-zdb");
+    EXPECT_EQ(config->storage.pools.size(), 1U);
+}
+
+TEST(ConfigTest, ShippedFileShowsSettingsThatExist)
+{
+    std::string text;
+    std::istringstream lines{shipped()};
+    for (std::string line; std::getline(lines, line);) {
+        const bool setting = line.size() > 1 && line[0] == '#' && line[1] >= 'a' && line[1] <= 'z';
+        text += (setting ? line.substr(1) : line) + "\n";
+    }
+
+    const auto config = parse_config(text, "z.toml", nothing, "");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->node.farm_id, 1);
+    EXPECT_EQ(config->containers.cgroup, "auto");
+    EXPECT_EQ(config->containers.pids, Config{}.containers.pids);
+    EXPECT_EQ(config->flist.cache_size, Config{}.flist.cache_size);
+}
+
+TEST(ConfigTest, CgroupIsAutoOrAPath)
+{
+    const auto with = [](const std::string& path) {
+        return parse(std::string{least} + "[containers]\ncgroup = \"" + path + "\"\n");
+    };
+    EXPECT_EQ(with("/machine.slice/znode")->containers.cgroup, "/machine.slice/znode");
+    for (const auto* wrong : {"", "/", "machine.slice", "/a//b", "/a/../b", "/a b"}) {
+        const auto config = with(wrong);
+        ASSERT_FALSE(config) << wrong;
+        EXPECT_THAT(config.error().message, HasSubstr("containers.cgroup must be"));
+    }
 }
 
 TEST(ConfigTest, ListsEveryMistakeWithItsLine)
