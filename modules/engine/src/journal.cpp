@@ -64,6 +64,9 @@ JournalEvent event_of(const Row& row)
         row.text(6)};
 }
 
+/// For some thousands of transitions: on a full disk refusals, ends and removals are still noted.
+constexpr std::uint64_t disk_reserve = std::uint64_t{1} << 20U;
+
 }  // namespace
 
 std::int64_t now_ns()
@@ -77,6 +80,13 @@ Result<Journal> Journal::open(const std::filesystem::path& path)
 {
     auto database = store::Database::open(path);
     std::string aside;
+    if (!database && (database.error().code == Errc::exhausted ||
+                      database.error().code == Errc::unavailable)) {
+        // Started on a full disk: what the last run set aside is for this.
+        std::error_code failed;
+        if (std::filesystem::remove(path.string() + "-reserve", failed))
+            database = store::Database::open(path);
+    }
     if (!database && database.error().code == Errc::corrupt) {
         aside = path.string() + ".damaged-" + std::to_string(now_ns() / 1'000'000'000);
         std::error_code failed;
@@ -89,6 +99,7 @@ Result<Journal> Journal::open(const std::filesystem::path& path)
         database = store::Database::open(path);
     }
     if (!database) return tl::unexpected(std::move(database).error());
+    database->keep_reserve(disk_reserve);
     Journal journal{*std::move(database)};
     TRY_DO(journal.database_.migrate(schema));
     journal.moved_aside_ = std::move(aside);

@@ -1,7 +1,11 @@
 #include "store/database.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <map>
 
 #include <sqlite3.h>
@@ -41,6 +45,43 @@ struct Database::Impl {
     sqlite3* handle = nullptr;
     std::filesystem::path path;
     std::map<std::string, sqlite3_stmt*, std::less<>> statements;
+    std::uint64_t reserve = 0;  ///< Bytes to set aside; 0: none.
+    bool reserve_used = false;
+    std::chrono::steady_clock::time_point reserve_looked_at;
+
+    std::string reserve_path() const { return path.string() + "-reserve"; }
+
+    /// Best effort: without room the disk is what it is.
+    void fill_reserve()
+    {
+        const auto file = reserve_path();
+        const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0) return;
+        reserve_used = ::posix_fallocate(fd, 0, static_cast<off_t>(reserve)) != 0;
+        ::close(fd);
+        if (reserve_used) ::unlink(file.c_str());
+    }
+
+    /// True when there is room now that was not there before.
+    bool use_reserve()
+    {
+        if (reserve == 0 || reserve_used) return false;
+        reserve_used = true;
+        return ::unlink(reserve_path().c_str()) == 0;
+    }
+
+    /// Looks at most once a second, and leaves as much again to others.
+    void refill_reserve()
+    {
+        if (!reserve_used) return;
+        const auto now = std::chrono::steady_clock::now();
+        if (now - reserve_looked_at < std::chrono::seconds{1}) return;
+        reserve_looked_at = now;
+        struct statvfs disk{};
+        if (::statvfs(path.parent_path().c_str(), &disk) == 0 &&
+            disk.f_bavail * disk.f_frsize > 2 * reserve)
+            fill_reserve();
+    }
 
     Impl() = default;
     Impl(const Impl&) = delete;
@@ -150,7 +191,12 @@ Result<Database> Database::open(const std::filesystem::path& path, Durability du
 
 Result<std::int64_t> Database::run(std::string_view sql, const std::vector<Value>& values)
 {
-    TRY_DO(query(sql, values, [](const Row&) { return true; }));
+    const bool alone = sqlite3_get_autocommit(impl_->handle) != 0;
+    const auto once = [&] { return query(sql, values, [](const Row&) { return true; }); };
+    auto done = once();
+    if (!done && alone && done.error().code == Errc::exhausted && impl_->use_reserve())
+        done = once();
+    TRY_DO(std::move(done));
     return sqlite3_changes64(impl_->handle);
 }
 
@@ -228,15 +274,29 @@ Result<> Database::migrate(const std::vector<std::string>& steps)
 
 Result<> Database::transaction(const std::function<Result<>()>& work)
 {
-    TRY_DO(run("BEGIN IMMEDIATE"));
-    auto outcome = work();
-    if (outcome) {
-        auto committed = run("COMMIT");
-        if (committed) return {};
-        outcome = tl::unexpected(std::move(committed).error());
-    }
-    (void)run("ROLLBACK");  // Fails when sqlite has rolled back by itself; the outcome says why.
+    const auto attempt = [&]() -> Result<> {
+        TRY_DO(run("BEGIN IMMEDIATE"));
+        auto outcome = work();
+        if (outcome) {
+            auto committed = run("COMMIT");
+            if (committed) return {};
+            outcome = tl::unexpected(std::move(committed).error());
+        }
+        (void)run(
+            "ROLLBACK");  // Fails when sqlite has rolled back by itself; the outcome says why.
+        return outcome;
+    };
+    auto outcome = attempt();
+    if (!outcome && outcome.error().code == Errc::exhausted && impl_->use_reserve())
+        outcome = attempt();
+    if (outcome) impl_->refill_reserve();
     return outcome;
+}
+
+void Database::keep_reserve(std::uint64_t bytes)
+{
+    impl_->reserve = bytes;
+    impl_->fill_reserve();
 }
 
 }  // namespace znode::store

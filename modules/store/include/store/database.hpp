@@ -82,6 +82,11 @@ public:
     /// to n+1 (`PRAGMA user_version`). Errc::unsupported when the file is newer than this program.
     [[nodiscard]] Result<> migrate(const std::vector<std::string>& steps);
 
+    /// Sets disk space aside ("<path>-reserve") that writing falls back on when the disk is full,
+    /// so that what must be noted then still can be. Given back to the reserve once there is room.
+    /// With a reserve the work of a transaction may run twice.
+    void keep_reserve(std::uint64_t bytes);
+
     /// Runs `work` in one transaction (BEGIN IMMEDIATE): committed when it succeeds, undone when it
     /// fails. Does not nest.
     [[nodiscard]] Result<> transaction(const std::function<Result<>()>& work);
