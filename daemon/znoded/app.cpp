@@ -26,6 +26,7 @@
 #include "logs/shipper.hpp"
 #include "network/networks.hpp"
 #include "notify.hpp"
+#include "room.hpp"
 #include "source.hpp"
 #include "status/server.hpp"
 #include "storage/volumes.hpp"
@@ -154,6 +155,9 @@ private:
     Log log_;
     Blocking store_{1};
     Blocking disks_{2};
+    Room room_{
+        disks_,
+        {{"state", config_.node.state_dir}, {"container logs", config_.node.state_dir / "logs"}}};
     Blocking mounts_{2};
     TaskGroup background_;
 
@@ -254,7 +258,7 @@ Task<Result<>> App::build()
     flists.cache_limit = config_.flist.cache_size;
     flists_ = flist::make_flists(loop_, mounts_, std::move(flists), log_);
     zdb_ = zdb::make_namespaces(log_);
-    cursors_ = std::make_unique<JournalCursors>(*journal_, store_);
+    cursors_ = std::make_unique<JournalCursors>(*journal_, store_, config_.node.run_dir / "logs");
     watch_ = std::make_unique<logs::FolderWatch>(loop_);
     shippers_ = logs::make_shippers(loop_, disks_, *watch_, *cursors_, log_);
 
@@ -306,7 +310,8 @@ Task<Result<>> App::build()
             *journal_,
             store_,
             [this](const engine::Letter& letter) { return link_->deliver(letter); },
-            log_},
+            log_,
+            [this] { return room_.look(); }},
         machine_of(config_),
         engine::Patience{});
     engine_->on_change = [this] { link_->changed(); };
@@ -463,6 +468,8 @@ Task<> App::look_after_logs()
 {
     for (;;) {
         source_->set_shippers(co_await shippers_->status());
+        (void)co_await room_.look();  // Its shortages are shown as problems.
+        source_->set_shortages(room_.shortages());
         co_await sleep_for(5s);
     }
 }

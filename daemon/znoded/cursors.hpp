@@ -1,43 +1,35 @@
 #pragma once
 
+#include <map>
+
 #include "async/blocking.hpp"
-#include "base/text.hpp"
 #include "engine/journal.hpp"
+#include "logs/cursor_page.hpp"
 #include "logs/shipper.hpp"
 
 namespace znode::agent {
 
-/// How far the lines of each container were sent, in the journal.
+/// How far the lines of each container were sent: in the journal now and then, for a reboot, and in
+/// a mapped page in `pages` (of the runtime folder) at once, for a killed agent.
 class JournalCursors : public logs::Cursors {
 public:
-    JournalCursors(engine::Journal& journal, Blocking& store) : journal_{journal}, store_{store} {}
+    JournalCursors(engine::Journal& journal, Blocking& store, std::filesystem::path pages)
+        : journal_{journal}, store_{store}, pages_{std::move(pages)}
+    {
+    }
 
-    Task<Result<std::optional<logs::Cursor>>> load(std::string key) override
-    {
-        CO_TRY(const auto text, co_await store_.run([&] { return journal_.fact(prefix + key); }));
-        if (!text) co_return std::nullopt;
-        const auto words = split(*text, ' ');
-        if (words.size() != 4) co_return std::nullopt;
-        const auto number = [&](std::size_t i) {
-            return to_number<std::uint64_t>(words[i]).value_or(0);
-        };
-        co_return logs::Cursor{number(0), number(1), number(2), number(3)};
-    }
-    Task<Result<>> store(std::string key, logs::Cursor cursor) override
-    {
-        const auto text = std::to_string(cursor.segment) + ' ' + std::to_string(cursor.offset) +
-                          ' ' + std::to_string(cursor.inner) + ' ' + std::to_string(cursor.bytes);
-        co_return co_await store_.run([&] { return journal_.set_fact(prefix + key, text); });
-    }
-    Task<Result<>> forget(std::string key) override
-    {
-        co_return co_await store_.run([&] { return journal_.forget_facts(prefix + key); });
-    }
+    Task<Result<std::optional<logs::Cursor>>> load(std::string key) override;
+    Task<Result<>> store(std::string key, logs::Cursor cursor) override;
+    void note(const std::string& key, const logs::Cursor& cursor) override;
+    Task<Result<>> forget(std::string key) override;
 
 private:
-    static constexpr auto prefix = "log.cursor.";
+    logs::CursorPage* page_of(const std::string& key);
+
     engine::Journal& journal_;
     Blocking& store_;
+    std::filesystem::path pages_;
+    std::map<std::string, logs::CursorPage, std::less<>> open_;
 };
 
 }  // namespace znode::agent

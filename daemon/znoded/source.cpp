@@ -151,6 +151,10 @@ v1::Status AgentSource::status()
                     ") do not reach " + shipper.target + ": " + shipper.problem,
                 "the lines are kept on disk and sent once it takes them; the customer names the "
                 "server and its password");
+    for (const auto& shortage : shortages_)
+        problem(
+            shortage + "; new workloads are refused",
+            "make room on that disk; what runs goes on, and new workloads are taken again at once");
     for (const auto& [about, trouble] : troubles_) problem(trouble.text, trouble.remedy);
 
     auto* maintenance = status.mutable_maintenance();

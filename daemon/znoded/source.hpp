@@ -69,6 +69,7 @@ public:
         interfaces_ = std::move(interfaces);
     }
     void set_pools(std::vector<storage::PoolInfo> pools) { pools_ = std::move(pools); }
+    void set_shortages(std::vector<std::string> shortages) { shortages_ = std::move(shortages); }
     void set_shippers(std::vector<logs::ShipperStatus> shippers)
     {
         shippers_ = std::move(shippers);
@@ -93,6 +94,7 @@ private:
     std::vector<network::Interface> interfaces_;
     std::vector<storage::PoolInfo> pools_;
     std::vector<logs::ShipperStatus> shippers_;
+    std::vector<std::string> shortages_;
     std::optional<network::HostNetwork> host_;
     std::map<std::string, Trouble> troubles_;  // By what they are about.
 };

@@ -104,6 +104,10 @@ Task<Result<>> Engine::take(Incoming incoming)
     std::unique_ptr<Plan> plan;
     if (refusal.empty() && maintenance_)
         refusal = "the node is in maintenance: " + maintenance_reason_;
+    if (refusal.empty() && parts_.room) {
+        const auto room = co_await parts_.room();
+        if (!room) refusal = room.error().message;
+    }
     if (refusal.empty()) {
         auto planned = parts_.planner.plan(entry.order);
         if (planned)

@@ -1,5 +1,8 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <deque>
+#include <tuple>
 
 #include "kernel/fd.hpp"
 #include "kernel/files.hpp"
@@ -36,13 +39,17 @@ public:
         if (!started_) CO_TRY_DO(co_await start());
         for (;;) {
             if (!ready_.empty()) co_return take();
-            auto chunk = co_await disks_.run([&] { return reader_.next(read_at_once); });
-            if (!chunk) co_return tl::unexpected(std::move(chunk).error());
-            if (!chunk->records.empty()) {
-                split(*chunk);
-                continue;
+            bool at_end = !query_.follow && is_past_end();
+            if (!at_end) {
+                auto chunk = co_await disks_.run([&] { return reader_.next(read_at_once); });
+                if (!chunk) co_return tl::unexpected(std::move(chunk).error());
+                if (!chunk->records.empty()) {
+                    split(*chunk);
+                    continue;
+                }
+                at_end = !query_.follow;
             }
-            if (!query_.follow) {
+            if (at_end) {
                 // What has no end yet is shown as it is.
                 flush();
                 if (ready_.empty()) co_return std::optional<std::vector<Line>>{};
@@ -64,12 +71,30 @@ private:
         }
         auto numbers = co_await disks_.run([&] { return list_segments(folder_); });
         if (!numbers) co_return tl::unexpected(std::move(numbers).error());
+        if (!numbers->empty())
+            end_ = co_await disks_.run([&] { return end_of_segment(numbers->back()); });
         if (query_.tail) co_return co_await load_tail(*std::move(numbers));
         if (!numbers->empty()) {
             const auto first = co_await disks_.run([&] { return first_segment_since(*numbers); });
             reader_ = RecordReader{folder_, Cursor{.segment = first}};
         }
         co_return Result<>{};
+    }
+
+    /// A program that writes faster than this is read is not chased for ever: whoever does not
+    /// follow gets what was there when he asked.
+    bool is_past_end() const
+    {
+        const auto& at = reader_.position();
+        return std::tie(at.segment, at.offset) >= std::tie(end_.segment, end_.offset);
+    }
+    Cursor end_of_segment(std::uint64_t number) const
+    {
+        char name[32];
+        segment_name(number, name);
+        struct stat info{};
+        const bool known = ::stat((folder_ / name).c_str(), &info) == 0;
+        return {.segment = number, .offset = known ? static_cast<std::uint64_t>(info.st_size) : 0};
     }
 
     /// The last segment that was begun before the moment asked for.
@@ -100,7 +125,7 @@ private:
             out_ = LineSplitter{Stream::out};
             err_ = LineSplitter{Stream::err};
             reader_ = RecordReader{folder_, Cursor{.segment = numbers[numbers.size() - back]}};
-            for (;;) {
+            while (!is_past_end()) {
                 auto chunk = co_await disks_.run([&] { return reader_.next(read_at_once); });
                 if (!chunk) co_return tl::unexpected(std::move(chunk).error());
                 if (chunk->records.empty()) break;
@@ -163,6 +188,7 @@ private:
     FolderWatch& watch_;
     Blocking& disks_;
     RecordReader reader_;
+    Cursor end_;  // Of the log when reading began.
     LineSplitter out_{Stream::out};
     LineSplitter err_{Stream::err};
     std::deque<Line> ready_;

@@ -12,9 +12,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t read_at_once = 512 * 1024;
-// What a crash of the agent may send again.
+// What is on its way when the agent is killed comes twice. So no more is under way than keeps the
+// connection busy: the window grows while it is the distance that costs the time.
+constexpr std::size_t smallest_window = std::size_t{16} << 10U;
+constexpr std::size_t largest_window = std::size_t{512} << 10U;
+constexpr auto near_answer = 5ms;
+// What a power cut may send again.
 constexpr auto store_every = 1s;
+constexpr auto receiver_gap = 50ms;
 
 std::uint64_t bytes_after(const std::filesystem::path& folder, const Cursor& cursor)
 {
@@ -116,6 +121,7 @@ Task<> Shipper::run()
         const auto sent_before = status_.sent_lines;
         const auto outcome = co_await ship();
         status_.connected = false;
+        seek_receiver_ = had_receiver_;
         co_await asio::this_coro::throw_if_cancelled(true);
         tell(outcome.error());
         // A server that takes lines before it hangs up gets them at once again.
@@ -163,6 +169,10 @@ Task<Result<>> Shipper::ship()
         CO_TRY(auto batch, co_await next_batch());
         if (!batch.empty()) {
             CO_FP("logs.ship.send");
+            if (seek_receiver_) {
+                CO_TRY_DO(co_await find_receiver(connection.get(), &batch));
+                continue;
+            }
             CO_TRY_DO(co_await connection->send(batch.commands, config_.patience));
         }
         if (!sent.empty()) {
@@ -185,15 +195,47 @@ Task<Result<>> Shipper::ship()
 
 Task<Result<>> Shipper::await_answers(redis::Connection* connection, const Batch* batch)
 {
-    std::size_t got = 0;
-    std::string refused;
-    auto outcome = co_await connection->receive_integers(
-        batch->after.size(), &got, &refused, config_.patience);
-    for (std::size_t i = 0; i < got; ++i) status_.sent_bytes += batch->sizes[i];
-    status_.sent_lines += got;
-    if (got > 0) cursor_ = batch->after[got - 1];
+    redis::Connection::Integers got;
+    const auto begun = Clock::now();
+    auto outcome =
+        co_await connection->receive_integers(batch->after.size(), &got, config_.patience);
+    const bool full = batch->commands.size() >= window_;
+    window_ = full && Clock::now() - begun > near_answer ? std::min(window_ * 2, largest_window)
+                                                         : std::max(window_ / 2, smallest_window);
+    if (got.count > 0) had_receiver_ = got.last > 0;
+    count_as_sent(*batch, got.count);
     if (outcome) cursor_ = batch->end;
+    cursors_.note(place_.key, cursor_);
     co_return outcome;
+}
+
+/// A server that comes back is often faster than those who listened to it, and keeps nothing for
+/// them: one line asks until somebody has it. What follows it is read anew.
+Task<Result<>> Shipper::find_receiver(redis::Connection* connection, const Batch* batch)
+{
+    const auto end = Clock::now() + config_.receiver_patience;
+    const auto line = std::string_view{batch->commands}.substr(0, batch->first);
+    for (;;) {
+        redis::Connection::Integers got;
+        CO_TRY_DO(co_await connection->send(line, config_.patience));
+        CO_TRY_DO(co_await connection->receive_integers(1, &got, config_.patience));
+        had_receiver_ = got.last > 0;
+        if (had_receiver_ || Clock::now() >= end) break;
+        co_await sleep_for(receiver_gap);
+        co_await asio::this_coro::throw_if_cancelled(true);
+    }
+    seek_receiver_ = false;
+    count_as_sent(*batch, 1);
+    cursors_.note(place_.key, cursor_);
+    rewind();
+    co_return Result<>{};
+}
+
+void Shipper::count_as_sent(const Batch& batch, std::size_t lines)
+{
+    for (std::size_t i = 0; i < lines; ++i) status_.sent_bytes += batch.sizes[i];
+    status_.sent_lines += lines;
+    if (lines > 0) cursor_ = batch.after[lines - 1];
 }
 
 /// The lines of the next records; empty when there is nothing (of this stream) for now.
@@ -203,7 +245,7 @@ Task<Result<Batch>> Shipper::next_batch()
     while (batch.empty()) {
         const auto skip = reader_.position();
         const auto lost_before = reader_.lost_bytes();
-        auto chunk = co_await disks_.run([&] { return reader_.next(read_at_once); });
+        auto chunk = co_await disks_.run([&] { return reader_.next(window_); });
         status_.lost_bytes += reader_.lost_bytes() - lost_before;
         if (!chunk) co_return tl::unexpected(std::move(chunk).error());
         if (chunk->records.empty()) co_return batch;
@@ -216,6 +258,7 @@ Task<Result<Batch>> Shipper::next_batch()
                 resumed ? skip.inner : 0,
                 [&](std::string_view text, std::int64_t, const Cursor& after) {
                     redis::append_command(batch.commands, {"PUBLISH", target_.channel, text});
+                    if (batch.first == 0) batch.first = batch.commands.size();
                     batch.after.push_back(after);
                     batch.sizes.push_back(text.size());
                 });

@@ -14,6 +14,7 @@ struct Batch {
     std::string commands;
     std::vector<Cursor> after;
     std::vector<std::size_t> sizes;  ///< Bytes of each line.
+    std::size_t first = 0;           ///< Bytes of the first command.
     Cursor end;                      ///< Where the cursor stands once all are answered.
 
     bool empty() const noexcept { return after.empty(); }
@@ -52,6 +53,8 @@ private:
     Task<Result<>> load_cursor();
     Task<Result<>> ship();
     Task<Result<>> await_answers(redis::Connection* connection, const Batch* batch);
+    Task<Result<>> find_receiver(redis::Connection* connection, const Batch* batch);
+    void count_as_sent(const Batch& batch, std::size_t lines);
     Task<Result<Batch>> next_batch();
     Task<> store_cursor(bool now);
     void rewind();
@@ -74,8 +77,11 @@ private:
     Clock::time_point stored_at_{};
     RecordReader reader_;
     LineSplitter splitter_;
+    std::size_t window_ = std::size_t{16} << 10U;  // Bytes of records read at once.
     bool watched_ = false;
     bool is_idle_ = false;
+    bool had_receiver_ = false;   // Somebody listened to the last line that was answered.
+    bool seek_receiver_ = false;  // He may not be back yet.
     ShipperStatus status_;
 };
 

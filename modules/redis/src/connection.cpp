@@ -106,10 +106,9 @@ Task<Result<Reply>> Connection::receive(Duration patience)
     return with_deadline<Reply>(patience, "wait for redis", read_reply());
 }
 
-Task<Result<>> Connection::receive_integers(
-    std::size_t count, std::size_t* got, std::string* refused, Duration patience)
+Task<Result<>> Connection::receive_integers(std::size_t count, Integers* got, Duration patience)
 {
-    return with_deadline<>(patience, "wait for redis", read_integers(count, got, refused));
+    return with_deadline<>(patience, "wait for redis", read_integers(count, got));
 }
 
 Task<Result<Reply>> Connection::read_reply()
@@ -123,14 +122,15 @@ Task<Result<Reply>> Connection::read_reply()
     }
 }
 
-Task<Result<>> Connection::read_integers(std::size_t count, std::size_t* got, std::string* refused)
+Task<Result<>> Connection::read_integers(std::size_t count, Integers* got)
 {
-    while (*got < count) {
+    while (got->count < count) {
         CO_TRY(const auto reply, parser_.next());
         if (reply && reply->kind == Reply::Kind::integer) {
-            ++*got;
+            ++got->count;
+            got->last = reply->number;
         } else if (reply) {
-            *refused = reply->text;
+            got->refused = reply->text;
             co_return tl::unexpected(error_of_reply(reply->text));
         } else {
             CO_TRY(const auto size, co_await stream_->read_some(asio::buffer(buffer_)));

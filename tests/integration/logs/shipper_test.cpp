@@ -33,6 +33,7 @@ public:
         all[key] = cursor;
         co_return Result<>{};
     }
+    void note(const std::string& key, const Cursor& cursor) override { all[key] = cursor; }
     Task<Result<>> forget(std::string prefix) override
     {
         std::erase_if(all, [&](const auto& entry) { return entry.first.starts_with(prefix); });

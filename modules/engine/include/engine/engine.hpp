@@ -61,6 +61,8 @@ public:
         Blocking& store;  ///< The lane that the journal lives on; one thread.
         Deliver deliver;
         Log log;
+        /// Whether the node can take another workload at all; the error says what it lacks.
+        std::function<Task<Result<>>()> room;
     };
     Engine(Parts parts, Machine machine, Patience patience);
     ~Engine();

@@ -30,6 +30,9 @@ public:
     virtual ~Cursors() = default;
     virtual Task<Result<std::optional<Cursor>>> load(std::string key) = 0;
     virtual Task<Result<>> store(std::string key, Cursor cursor) = 0;
+    /// Noted for the next run of the agent, also if this one is killed; not over a power cut.
+    /// Never blocks. `load` gives whichever of both is further.
+    virtual void note(const std::string& key, const Cursor& cursor) = 0;
     /// Drops every key that begins with this.
     virtual Task<Result<>> forget(std::string prefix) = 0;
 };
@@ -51,12 +54,15 @@ struct ShipperConfig {
     Duration patience = std::chrono::seconds{10};  ///< For each exchange with a server.
     Duration first_retry = std::chrono::milliseconds{250};
     Duration slowest_retry = std::chrono::seconds{30};
+    /// After a lost connection, on a channel that had a receiver: how long he is waited for.
+    Duration receiver_patience = std::chrono::seconds{10};
 };
 
 /// Sends the lines of containers to redis servers by PUBLISH: each line in order, with its line
 /// end, byte for byte, pieces of 1 MiB where it is longer. A line counts as sent when the server
-/// has answered its PUBLISH; after a broken connection or a crash some may be sent twice, none is
-/// left out. What cannot be sent waits on disk: a container never waits for a server.
+/// has answered its PUBLISH; after a broken connection or a crash those that were on their way may
+/// be sent twice, none is left out. What cannot be sent waits on disk: a container never waits for
+/// a server.
 ///
 /// All calls are made from the event loop.
 class Shippers {

@@ -30,10 +30,15 @@ public:
     /// The next reply, error replies included.
     [[nodiscard]] Task<Result<Reply>> receive(Duration patience);
 
-    /// Fetches replies until `count` have come or one is not an integer; says how many were.
-    /// `refused` is then that other reply. `got` is true to the end also when this fails.
+    /// What receive_integers has fetched; true to the end also when that fails.
+    struct Integers {
+        std::size_t count = 0;
+        long long last = 0;
+        std::string refused;  ///< The reply that was none.
+    };
+    /// Fetches replies until `count` have come or one is not an integer.
     [[nodiscard]] Task<Result<>> receive_integers(
-        std::size_t count, std::size_t* got, std::string* refused, Duration patience);
+        std::size_t count, Integers* got, Duration patience);
 
     std::string remote() const { return stream_->remote_address(); }
 
@@ -41,7 +46,7 @@ private:
     explicit Connection(std::unique_ptr<Stream> stream);
     Task<Result<>> log_on(Server server);
     Task<Result<Reply>> read_reply();
-    Task<Result<>> read_integers(std::size_t count, std::size_t* got, std::string* refused);
+    Task<Result<>> read_integers(std::size_t count, Integers* got);
 
     std::unique_ptr<Stream> stream_;
     Parser parser_;
