@@ -99,13 +99,20 @@ private:
     /// back, with the addresses and routes that its device kept.
     Task<> keep_alive(std::string id)
     {
-        auto pause = 100ms;
+        auto pause = first_pause;
         while (watched_.contains(id)) {
             auto process = co_await lane_.run([&] { return plane_.tunnel_of(id); });
             if (co_await cancelled()) break;
             const auto since = Clock::now();
             if (process && *process) {
-                (void)co_await wait_for_exit(&**process);
+                while (!co_await ended_within(&**process, learn_interval)) {
+                    if (co_await cancelled() || !watched_.contains(id)) break;
+                    const auto noted =
+                        co_await lane_.run([&] { return plane_.note_endpoints(id); });
+                    if (!noted)
+                        log_->debug(
+                            "peers not noted network={} reason={}", id, noted.error().message);
+                }
                 if (co_await cancelled() || !watched_.contains(id)) break;
                 log_->warn("tunnel process ended, starting another network={}", id);
             }
@@ -114,7 +121,10 @@ private:
             if (!repaired)
                 log_->error("tunnel is down network={} reason={}", id, repaired.error().message);
             // One that dies at once is started ever more rarely.
-            if (repaired && Clock::now() - since > 60s) pause = 100ms;
+            if (repaired && Clock::now() - since > 1s) {
+                pause = first_pause;
+                continue;
+            }
             co_await sleep_for(pause);
             if (co_await cancelled()) break;
             pause = std::min<std::chrono::milliseconds>(pause * 2, 60s);
@@ -122,11 +132,22 @@ private:
         watching_.erase(id);
     }
 
+    /// False when it still lives after that time.
+    static Task<bool> ended_within(const kernel::Child* process, Duration patience)
+    {
+        const auto exit = co_await run_until(sleep_for(patience), wait_for_exit(process));
+        co_return exit.has_value();
+    }
+
     static Task<bool> cancelled()
     {
         const auto state = co_await asio::this_coro::cancellation_state;
         co_return state.cancelled() != asio::cancellation_type::none;
     }
+
+    static constexpr std::chrono::milliseconds first_pause = 100ms;
+    /// A laptop may be elsewhere for that long before it is found again without its own doing.
+    static constexpr Duration learn_interval = 5s;
 
     HostPlane plane_;
     Blocking lane_{1};

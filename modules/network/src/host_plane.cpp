@@ -77,6 +77,7 @@ Result<HostNetwork> HostPlane::start()
     started_ = false;
     TRY_DO(kernel::make_folders(pins(), 0711));
     TRY_DO(kernel::make_folders(joins(), 0700));
+    TRY_DO(kernel::make_folders(learnt_record("").parent_path(), 0700));
     TRY(auto here, kernel::RouteSocket::open());
     here_ = std::move(here);
 

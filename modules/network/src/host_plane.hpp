@@ -24,6 +24,9 @@ public:
     Result<> remove(const std::string& gwid);
     /// Makes the tunnel of this network live again after its process died.
     Result<> repair_tunnel(const std::string& network_id);
+    /// Keeps in mind where peers without an endpoint of their own are; costs one question to the
+    /// process, and a write where something changed.
+    Result<> note_endpoints(const std::string& network_id);
     /// To be watched; none for the kernel's WireGuard or when it is away.
     Result<std::optional<kernel::Child>> tunnel_of(const std::string& network_id);
 
@@ -49,6 +52,10 @@ private:
     std::filesystem::path join_record(const std::string& gwid) const
     {
         return joins() / (gwid + ".json");
+    }
+    std::filesystem::path learnt_record(const std::string& network_id) const
+    {
+        return spec_.run_dir / "network" / "learnt" / (network_id + ".json");
     }
     std::filesystem::path host_record() const { return spec_.run_dir / "network" / "host.json"; }
     /// IFLA_IFALIAS of a link of ours.
@@ -78,6 +85,8 @@ private:
     Result<> build(const NetworkResource& resource, const NetworkRecord& record);
     Result<> build_links(const NetworkRecord& record, int space);
     Result<> build_tunnel(const NetworkResource& resource, const NetworkRecord& record, int space);
+    kernel::TunnelConfig with_learnt_endpoints(
+        kernel::TunnelConfig tunnel, const std::string& network_id) const;
     Result<> remove_network(const std::string& id);
     TunnelPlace tunnel_place(const std::string& id, int space) const;
     NetworkFacts facts_of(const NetworkRecord& record) const;

@@ -190,8 +190,9 @@ Result<> HostPlane::build_tunnel(
     FP("network.resource.device");
     TRY(const auto tunnel, open_tunnel(place));
     TRY(const auto present, tunnel->read());
-    const auto change = present.private_key.empty() ? whole_tunnel(resource.tunnel)
-                                                    : tunnel_difference(present, resource.tunnel);
+    const auto change = present.private_key.empty()
+                            ? whole_tunnel(with_learnt_endpoints(resource.tunnel, record.id))
+                            : tunnel_difference(present, resource.tunnel);
     if (!change.empty()) {
         auto applied = tunnel->apply(change);
         if (!applied && applied.error().code == Errc::exists)
@@ -212,6 +213,40 @@ Result<> HostPlane::build_tunnel(
             route.destination != record.range && route.destination != net("100.64.0.0/16"))
             TRY_DO(inside.remove_route(route));
     return inside.set_route({record.range, std::nullopt, link.index});
+}
+
+Result<> HostPlane::note_endpoints(const std::string& network_id)
+{
+    const auto resource = in_force_.find(network_id);
+    if (resource == in_force_.end() || !network(network_id)) return {};
+    TRY(const auto tunnel, open_tunnel(tunnel_place(network_id, -1)));
+    TRY(const auto present, tunnel->read());
+
+    LearntRecord seen{.node_id = spec_.node_id};
+    for (const auto& peer : resource->second.tunnel.peers) {
+        if (peer.endpoint) continue;
+        const auto now =
+            std::ranges::find(present.peers, peer.public_key, &kernel::TunnelPeer::public_key);
+        if (now != present.peers.end() && now->endpoint)
+            seen.endpoints[kernel::to_text(peer.public_key)] = now->endpoint->text();
+    }
+    const auto file = learnt_record(network_id);
+    const auto before = load<LearntRecord>(file);
+    if (before ? before->endpoints == seen.endpoints : seen.endpoints.empty()) return {};
+    return save(file, seen);
+}
+
+kernel::TunnelConfig HostPlane::with_learnt_endpoints(
+    kernel::TunnelConfig tunnel, const std::string& network_id) const
+{
+    const auto learnt = load<LearntRecord>(learnt_record(network_id));
+    if (!learnt) return tunnel;
+    for (auto& peer : tunnel.peers) {
+        if (peer.endpoint) continue;
+        const auto seen = learnt->endpoints.find(kernel::to_text(peer.public_key));
+        if (seen != learnt->endpoints.end()) peer.endpoint = IpEndpoint::parse(seen->second);
+    }
+    return tunnel;
 }
 
 Result<> HostPlane::repair_tunnel(const std::string& network_id)
@@ -257,6 +292,7 @@ Result<> HostPlane::remove_network(const std::string& id)
         TRY_DO(inside.remove_link(names.bridge));
         space->close();
     }
+    TRY_DO(kernel::remove_file(learnt_record(id)));
     FP("network.resource.unpin");
     TRY_DO(kernel::unpin_netns(pin(names.space)));
     return kernel::remove_file(record_of(names.space));

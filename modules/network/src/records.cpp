@@ -58,6 +58,11 @@ void read(const json& from, HostRecord& to)
     from.at("links").get_to(to.links);
     from.at("pair").get_to(to.pair);
 }
+void read(const json& from, LearntRecord& to)
+{
+    from.at("node").get_to(to.node_id);
+    from.at("endpoints").get_to(to.endpoints);
+}
 
 Result<> write(const std::filesystem::path& file, json record)
 {
@@ -116,6 +121,11 @@ Result<> save(const std::filesystem::path& file, const HostRecord& record)
          {"pair", record.pair}});
 }
 
+Result<> save(const std::filesystem::path& file, const LearntRecord& record)
+{
+    return write(file, {{"node", record.node_id}, {"endpoints", record.endpoints}});
+}
+
 template <class Record>
 Result<Record> load(const std::filesystem::path& file)
 try {
@@ -147,6 +157,7 @@ template Result<NetworkRecord> load(const std::filesystem::path&);
 template Result<JoinRecord> load(const std::filesystem::path&);
 template Result<ZdbRecord> load(const std::filesystem::path&);
 template Result<HostRecord> load(const std::filesystem::path&);
+template Result<LearntRecord> load(const std::filesystem::path&);
 template std::vector<NetworkRecord> load_all(const std::filesystem::path&, std::string_view);
 template std::vector<JoinRecord> load_all(const std::filesystem::path&, std::string_view);
 template std::vector<ZdbRecord> load_all(const std::filesystem::path&, std::string_view);

@@ -50,11 +50,19 @@ struct HostRecord {
     int pair = 0;  ///< Which /30 of 100.126.1.0/24 the exit's veth has.
 };
 
+/// Where the peers that have no endpoint of their own (hidden nodes, laptops) were seen last. A new
+/// process behind the tunnel greets them there; else they would notice after 15 s that it is new.
+struct LearntRecord {
+    std::string node_id;
+    std::map<std::string, std::string> endpoints;  ///< By public key, base64.
+};
+
 /// Durable over a restart of the agent, atomic.
 Result<> save(const std::filesystem::path& file, const NetworkRecord& record);
 Result<> save(const std::filesystem::path& file, const JoinRecord& record);
 Result<> save(const std::filesystem::path& file, const ZdbRecord& record);
 Result<> save(const std::filesystem::path& file, const HostRecord& record);
+Result<> save(const std::filesystem::path& file, const LearntRecord& record);
 
 /// Errc::not_found when there is none, Errc::corrupt when it cannot be read.
 template <class Record>
