@@ -25,6 +25,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "descriptors.hpp"
+
 namespace {
 
 constexpr long tmpfs_magic = 0x01021994;
@@ -288,6 +290,8 @@ int main(int argc, char** argv)
     else
         make_namespace();
     if (::chdir("/") < 0) give_up("change to", "/");
+    // Without it the node works, with one holder less for what must not be lost.
+    const int descriptors = znode::holder::open_descriptor_socket(options.run_dir);
     write_record(root);
 
     if (options.ready_fd >= 0) {
@@ -295,5 +299,5 @@ int main(int argc, char** argv)
         ::close(options.ready_fd);
     }
     notify_systemd();
-    for (;;) ::pause();
+    znode::holder::keep_descriptors(descriptors);
 }

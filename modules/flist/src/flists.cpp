@@ -18,6 +18,7 @@
 #include "flist/block.hpp"
 #include "flist/mount.hpp"
 #include "flist/store.hpp"
+#include "kernel/descriptor_store.hpp"
 #include "kernel/files.hpp"
 #include "kernel/mount.hpp"
 #include "server_process.hpp"
@@ -34,7 +35,7 @@ struct Held {
     explicit Held(MountRecord known) : record{std::move(known)} {}
 
     MountRecord record;
-    kernel::Fd fuse;  // The second holder of the mount: ours.
+    kernel::Fd fuse;  // The second holder of the mount: ours. znode-holder is the third.
     std::optional<kernel::Child> server;
     std::uint64_t replaced = 0;
     bool removing = false;
@@ -72,7 +73,8 @@ public:
           downloads_{
               loop, lane, config_.cache_dir / "flists", config_.file_limit, config_.ca_file, log_},
           released_{loop},
-          watchers_{loop}
+          watchers_{loop},
+          third_holder_{config_.run_dir}
     {
     }
 
@@ -241,6 +243,7 @@ private:
         auto held = std::make_shared<Held>(record);
         CO_TRY(held->fuse, attach_fuse(record.path, "znode-" + record.key));
         held_[record.key] = held;
+        co_await keep(record.key, held->fuse);
         CO_FP("flist.mount.serve");
         CO_TRY_DO(co_await serve_with_new_process(held));
         watchers_.spawn(watch(held));
@@ -325,23 +328,48 @@ private:
             co_return tl::unexpected(std::move(record).error());
         }
         CO_TRY(const bool there, kernel::is_mounted(record->path));
-        auto server = kernel::Child::adopt(record->pid, record->start_time);
-        if (!there || record->pid == 0 || !server) {
-            if (there) log_->warn("dead flist mount detached key={}", key);
+        if (!there) co_return clear_away(key);
+        auto held = std::make_shared<Held>(*std::move(record));
+        auto server = kernel::Child::adopt(held->record.pid, held->record.start_time);
+        auto fuse = server ? fuse_of(*server) : Result<kernel::Fd>{server_is_gone()};
+        if (fuse) {
+            held->server.emplace(*std::move(server));
+            co_await keep(key, *fuse);  // The third holder may be a new one.
+        } else {
+            fuse = co_await lane_.run([&] { return third_holder_.get(held_name(key)); });
+        }
+        if (!fuse) {
+            log_->warn("dead flist mount detached key={} reason={}", key, fuse.error().message);
             co_return clear_away(key);
         }
-        auto held = std::make_shared<Held>(*std::move(record));
-        CO_TRY(held->fuse, fuse_of(*server));
-        held->server.emplace(*std::move(server));
+        held->fuse = *std::move(fuse);
         held_[key] = held;
+        // Without a server the watcher starts one: who reads meanwhile only waits.
         watchers_.spawn(watch(held));
-        log_->info("flist mount adopted key={} pid={}", key, held->record.pid);
+        log_->info("flist mount adopted key={} pid={}", key, held->server ? held->record.pid : 0);
         co_return Result<>{};
+    }
+
+    static std::string held_name(const std::string& key) { return "fuse-" + key; }
+    static tl::unexpected<Error> server_is_gone()
+    {
+        return fail(Errc::not_found, "its server is gone");
+    }
+
+    /// Gives a duplicate of the mount's descriptor to the third holder.
+    Task<> keep(std::string key, const kernel::Fd& fuse)
+    {
+        const auto kept =
+            co_await lane_.run([&] { return third_holder_.put(held_name(key), fuse); });
+        if (!kept)
+            log_->warn("mount has two holders only key={} reason={}", key, kept.error().message);
     }
 
     /// Unmounts what is there, and forgets.
     Result<> clear_away(const std::string& key)
     {
+        // Where there is no third holder it holds nothing.
+        (void)third_holder_.drop(held_name(key));
         TRY_DO(kernel::unmount_all(mounts() / key, true));
         FP("flist.remove.unmounted");
         std::error_code ec;
@@ -365,6 +393,7 @@ private:
                 co_return unmounted;
             }
             held->fuse = {};
+            (void)co_await lane_.run([&] { return third_holder_.drop(held_name(key)); });
             if (held->server) {
                 // Without mount and descriptor its loop ends by itself.
                 const auto ended =
@@ -389,6 +418,7 @@ private:
     std::set<std::string> entered_;
     Event released_;
     TaskGroup watchers_;
+    kernel::DescriptorStore third_holder_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "kernel/child.hpp"
+#include "kernel/descriptor_wire.hpp"
 #include "kernel/fd.hpp"
 #include "kernel/files.hpp"
 #include "kernel/mount.hpp"
@@ -222,6 +223,7 @@ Result<> stop_holder(const fs::path& run_dir)
         (void)::poll(&gone, 1, 5000);
         (void)child.poll();  // Reaped if it is ours.
     }
+    TRY_DO(remove_file(run_dir / descriptor_wire::socket_name));
     TRY_DO(remove_file(run_dir / "holder"));
     return remove_file(run_dir / "holder.lock");
 }

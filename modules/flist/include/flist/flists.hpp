@@ -60,13 +60,14 @@ struct FlistsConfig {
 /// agent, one per distinct (flist, store, uid shift).
 ///
 /// Every operation may be repeated. Used from the event loop only. The /dev/fuse descriptor of a
-/// mount is held by its server and by the agent: when the server dies, a new one goes on with it
-/// and users notice nothing; when the agent dies, its next run gets the descriptor from the server.
+/// mount is held by its server, by the agent and by znode-holder: when the server dies, a new one
+/// goes on with it and users notice nothing; when the agent dies, its next run gets the descriptor
+/// from the server, when both die, from znode-holder.
 class Flists {
 public:
     virtual ~Flists() = default;
 
-    /// Takes charge of the mounts that an earlier run left. Dead ones (agent and server died) are
+    /// Takes charge of the mounts that an earlier run left. Those that nobody holds any more are
     /// detached, for nothing can revive them. Before anything else.
     virtual Task<Result<>> recover() = 0;
 
