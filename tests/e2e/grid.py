@@ -21,7 +21,7 @@ class Grid:
     """Two nodes, explorer, hub, redis and a laptop, made by daemon/quickstart out of `binaries`."""
 
     def __init__(self, binaries):
-        self.binaries = binaries
+        self.binaries = os.path.realpath(binaries)
         self.folder = tempfile.mkdtemp(prefix="zq-e2e-", dir="/var/tmp")
         os.chmod(self.folder, 0o755)
         debs = "/var/tmp/znode-quickstart/debs"
@@ -31,7 +31,7 @@ class Grid:
         self.environment = dict(
             os.environ,
             ZNODE_QUICKSTART_DIR=self.folder,
-            ZNODE_BIN=binaries,
+            ZNODE_BIN=self.binaries,
             ASAN_OPTIONS="detect_leaks=0",
         )
         self.report = {}
@@ -118,6 +118,11 @@ class Grid:
             file.write(text)
         return self.zgrid("deploy", path, "--wait", check=False, patience=patience)
 
+    def show_logs(self, names, lines=80):
+        for name in names:
+            with open(f"{self.folder}/log/{name}", errors="replace") as file:
+                print(f"---- {name}\n" + "".join(file.readlines()[-lines:]))
+
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         if os.path.exists(self.report_file):
@@ -138,6 +143,48 @@ def wait_for(fact, seconds, text):
 def expect(condition, text):
     if not condition:
         raise Failure(text)
+
+
+class Checks:
+    """Runs one check after the other, each for itself, and counts."""
+
+    def __init__(self, story):
+        self.story, self.passed, self.failed = story, 0, []
+
+    def __call__(self, name, function, *arguments):
+        begun = time.monotonic()
+        try:
+            function(*arguments)
+            self.passed += 1
+            print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+            return True
+        except Exception as error:  # noqa: BLE001: the others are still to be run
+            self.failed.append(name)
+            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
+            return False
+
+    def on_a_grid(self, grid, body):
+        """Brings the grid up, runs `body`, takes the grid down again and looks at what is left."""
+        def up():
+            if grid.quickstart() != 0:
+                grid.show_logs(sorted(os.listdir(grid.folder + "/log")), 60)
+                raise Failure("quickstart failed")
+
+        def down():
+            if grid.quickstart("stop") != 0 or grid.report.get("left_behind", ["no report"]):
+                raise Failure(json.dumps(grid.report.get("left_behind"), indent=1))
+
+        try:
+            if self("quickstart", up):
+                self("the whole of it", body)
+                if self.failed:
+                    grid.show_logs([name for name in ("node1", "node2", "node3", "explorer")
+                                    if os.path.exists(f"{grid.folder}/log/{name}")])
+            self("nothing is left behind", down)
+        finally:
+            grid.remove()
+        print(f"{self.story}: {self.passed} passed, {len(self.failed)} failed {self.failed}")
+        return 1 if self.failed else 0
 
 
 class Killer:

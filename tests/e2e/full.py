@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Each disk of a node is full for a while: programs go on, new work is refused with the reason, and all is well
+again as soon as there is room."""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import load  # noqa: E402
+from grid import Checks, Failure, Grid, expect, wait_for  # noqa: E402
+from hidden_node import HiddenNode  # noqa: E402
+from kill import Process  # noqa: E402
+
+RECOVERY = 10  # seconds after there is room again
+
+# name: where it is mounted, its size in MiB.
+DISKS = {"state": ("state", 48), "logs": ("state/logs", 24), "cache": ("cache", 96), "pool": ("pool", 1280)}
+
+
+class SmallDisks(HiddenNode):
+    """A node each of whose folders is a small file system of its own."""
+
+    def __enter__(self):
+        os.makedirs(self.folder, exist_ok=True)
+        for path, size in DISKS.values():
+            os.makedirs(f"{self.folder}/{path}", exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "znode-test", f"{self.folder}/{path}"],
+                           check=True)
+        return self
+
+    def config(self, text):
+        text = re.sub(r'path = "[^"]*", size = "[^"]*"', f'path = "{self.folder}/pool/pool.img", size = "3GiB"', text)
+        return text + "\n[logs]\nsegment_size = \"1MiB\"\nsegments = 8\n"
+
+    def __exit__(self, *error):
+        try:
+            super().__exit__(*error)
+        finally:
+            for path, _ in reversed(DISKS.values()):
+                subprocess.run(["umount", "-l", f"{self.folder}/{path}"], check=False)
+
+    def fill(self, disk):
+        """Leaves not one byte."""
+        path = f"{self.folder}/{DISKS[disk][0]}"
+        with open(path + "/filler", "ab", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    continue
+
+    def free(self, disk):
+        os.unlink(f"{self.folder}/{DISKS[disk][0]}/filler")
+
+
+class Scene:
+    def __init__(self, grid, node):
+        self.grid, self.node = grid, node
+        load.make_tree(grid.folder + "/tree", grid.folder + "/loadtree")
+        self.publish("load", grid.folder + "/loadtree")
+        node.start()
+        self.id = wait_for(lambda: self.ask(lambda: grid.ctl_json(3, "status")["node_id"]), 30, "node 3 is up")
+        wait_for(lambda: self.ask(lambda: grid.ctl_json(3, "status")["explorer"]["registered"]), 30, "node 3 is registered")
+        pool = json.loads(grid.zgrid("--json", "pool", "create", "--node", grid.node_ids()[0], "--node", self.id,
+                                     "--cu", "100", "--su", "100").stdout)
+        self.pool = pool.get("pool_id", pool.get("reservation_id", pool.get("id")))
+        self.lines = load.Lines("full")
+        access = grid.node_ids()[0]
+        done = self.deploy("net", f'network.wide = {{ range = "172.23.0.0/16", nodes = ["{access}", "{self.id}"], access = "{access}" }}\n'
+                           + self.container("work", "172.23.2.10", 'logs = "redis://198.51.100.1:6379/full"'))
+        expect(done.returncode == 0, f"{done.stdout}{done.stderr}")
+        node.bring_up_laptop(grid.zgrid("network", "wg", "wide").stdout)
+        self.visits = load.Visits("172.23.2.10")
+        self.gwid = next(w["gwid"] for w in self.workloads() if "172.23.2.10" in w["addresses"])
+        self.pid = Process(next(w["pids"][0] for w in self.workloads() if w["gwid"] == self.gwid))
+        wait_for(lambda: self.visits.answered and self.lines.next, 40, "the load runs")
+
+    @staticmethod
+    def ask(function):
+        try:
+            return function()
+        except (Failure, ValueError, OSError, KeyError):
+            return None
+
+    def publish(self, name, tree):
+        grid = self.grid
+        flist = f"{grid.folder}/customer/{name}.flist"
+        grid.run("internet", grid.binaries + "/znode-flist", "pack", tree, "-o", flist, "--store", "zdb://198.51.100.1:9910",
+                 patience=120)
+        grid.zgrid("hub", "publish", flist, "--name", f"customer.quickstart/{name}.flist")
+
+    def workloads(self):
+        return self.grid.ctl_json(3, "workloads")["workloads"]
+
+    def container(self, name, ip, more=""):
+        return (f'[container.{name}]\nnode = "{self.id}"\nnetwork = "wide"\nip = "{ip}"\n'
+                'flist = "http://198.51.100.1:8080/customer.quickstart/load.flist"\nhub_url = "zdb://198.51.100.1:9910"\n'
+                f'entrypoint = "/startup.sh"\ncpu = 1\nmemory = "256MiB"\ndisk = "64MiB"\ndisk_type = "ssd"\n{more}\n')
+
+    def deploy(self, name, text):
+        return self.grid.deploy(name, f'name = "{name}"\npool = {self.pool}\n{text}')
+
+    def volume(self, name):
+        return self.deploy(name, f'volume.v = {{ node = "{self.id}", size = "1GiB", type = "ssd" }}\n')
+
+    def the_program_goes_on(self):
+        expect(Process(self.pid.pid) == self.pid, "the program was replaced")
+        before = self.visits.answered
+        wait_for(lambda: self.visits.answered > before + 3, 10, "the service answers over WireGuard")
+
+
+def full(scene, disk, order, words):
+    """While the disk is full, `order` is refused with `words`; afterwards it succeeds."""
+    complaints = len(scene.lines.complaints)
+    scene.node.fill(disk)
+    try:
+        scene.the_program_goes_on()
+        if order:
+            done = order(disk + "1")
+            text = done.stdout + done.stderr
+            expect(done.returncode == 1, f"{disk}: taken on a full disk: {text}")
+            for word in words:
+                expect(word in text, f"{disk}: '{word}' is not in: {text}")
+            print(f"     {disk}: refused: {text.strip().splitlines()[-1][:170]}")
+            wait_for(lambda: [p for p in scene.grid.ctl_json(3, "status")["problems"] if words[0] in p["text"]], 15,
+                     f"{disk}: the status tells of it")
+        scene.the_program_goes_on()
+    finally:
+        scene.node.free(disk)
+    begun = time.monotonic()
+    if order:
+        wait_for(lambda: not [p for p in scene.grid.ctl_json(3, "status")["problems"] if words[0] in p["text"]], RECOVERY,
+                 f"{disk}: the status is clean again")
+        done = order(disk + "2")
+        expect(done.returncode == 0, f"{disk}: refused although there is room: {done.stdout}{done.stderr}")
+    print(f"     {disk}: as before {time.monotonic() - begun:.1f} s after there was room")
+    scene.the_program_goes_on()
+    expect(scene.lines.complaints[complaints:] == [], f"{disk}: {scene.lines.complaints[complaints:][:5]}")
+
+
+def full_logs(scene):
+    """The program writes on; what found no room is counted, to the byte."""
+    lost = scene.lines.lost
+    scene.node.fill("logs")
+    try:
+        for _ in range(3):
+            scene.the_program_goes_on()
+            time.sleep(1)
+    finally:
+        scene.node.free("logs")
+    said = int(open(f"/proc/{scene.pid.pid}/root/tmp/talk").read())
+    begun = time.monotonic()
+    wait_for(lambda: scene.lines.next >= said, RECOVERY, "the log goes on")
+    print(f"     logs: goes on {time.monotonic() - begun:.1f} s after there was room, {scene.lines.lost - lost} lines found none")
+    if scene.lines.lost > lost:
+        shown = scene.grid.ctl_json(3, "workloads", scene.gwid)
+        expect("lost" in json.dumps(shown) or [p for p in scene.grid.ctl_json(3, "status")["problems"] if "lost" in p["text"]],
+               f"nobody says how much was lost: {shown}")
+    scene.the_program_goes_on()
+
+
+def main():
+    grid = Grid(sys.argv[1])
+    check = Checks("full")
+
+    def body():
+        with SmallDisks(grid) as node:
+            scene = Scene(grid, node)
+            check("full state disk", full, scene, "state", scene.volume, ["state"])
+            check("full log disk", full_logs, scene)
+            check("full cache", full, scene, "cache", None, [])
+            check("full pool", full, scene, "pool", scene.volume, ["pool"])
+            scene.lines.stop()
+            scene.visits.stop()
+            for workload in sorted(grid.workloads(), key=lambda w: -w["id"]):
+                if workload["pool_id"] == scene.pool and workload["next_action"] not in (6, "deleted"):
+                    grid.zgrid("workload", "delete", str(workload["id"]))
+            wait_for(lambda: not scene.workloads(), 60, "all of it is gone")
+
+    return check.on_a_grid(grid, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
