@@ -5,8 +5,11 @@
 
 #include <csignal>
 #include <map>
+#include <set>
 
 #include "async/child.hpp"
+#include "async/mutex.hpp"
+#include "async/task_group.hpp"
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "kernel/child.hpp"
@@ -21,6 +24,10 @@ using namespace std::chrono_literals;
 constexpr auto answer_patience = 5s;
 constexpr auto start_patience = 60s;  // A large pool's index is read first.
 constexpr auto stop_patience = 20s;
+// Between two starts of a server that does not live.
+constexpr std::chrono::milliseconds first_pause = 100ms;
+constexpr std::chrono::milliseconds longest_pause = 30s;
+constexpr auto calm = 1s;
 
 std::string pid_file_of(const std::string& socket) { return socket + ".pid"; }
 
@@ -53,34 +60,33 @@ Result<> give_folder(const std::filesystem::path& path, const ServerSpec& spec)
 
 class ServedNamespaces final : public Namespaces {
 public:
-    explicit ServedNamespaces(Log log) : log_{std::move(log)} {}
+    ServedNamespaces(asio::io_context& loop, Log log)
+        : log_{std::move(log)}, turn_{loop}, watchers_{loop}
+    {
+    }
 
     Task<Result<RunningServer>> ensure_server(ServerSpec spec) override
     {
+        const auto guard = co_await turn_.lock();
         const auto pool = spec.pool;
         servers_.insert_or_assign(pool, spec);
-        auto running = co_await adopt(spec);
-        if (!running) {
-            CO_TRY_DO(co_await end_silent(spec));
-            running = co_await start(spec);
+        auto running = co_await ensure_running(spec);
+        if (running) {
+            wanted_.insert(pool);
+            if (watched_.insert(pool).second) watchers_.spawn(watch(pool));
         }
-        if (!running)
-            co_return tl::unexpected(
-                std::move(running).error().during("0-db of pool " + printable(pool)));
-        log_->info(
-            "0-db {} pool={} pid={} port={}",
-            running->adopted ? "adopted" : "started",
-            pool,
-            running->pid,
-            running->port);
         co_return running;
     }
 
+    Task<> stop() override { co_await watchers_.drain(); }
+
     Task<Result<>> stop_server(std::string pool) override
     {
+        const auto guard = co_await turn_.lock();
         const auto found = servers_.find(pool);
         if (found == servers_.end()) co_return Result<>{};
         const ServerSpec spec = found->second;
+        wanted_.erase(pool);  // Forgotten first: its end is no accident.
         const auto running = co_await adopt(spec);
         if (running) {
             CO_TRY_DO(co_await end(running->pid, SIGTERM));
@@ -145,6 +151,62 @@ public:
     }
 
 private:
+    Task<Result<RunningServer>> ensure_running(ServerSpec spec)
+    {
+        const auto pool = spec.pool;
+        auto running = co_await adopt(spec);
+        if (!running) {
+            CO_TRY_DO(co_await end_silent(spec));
+            running = co_await start(spec);
+        }
+        if (!running)
+            co_return tl::unexpected(
+                std::move(running).error().during("0-db of pool " + printable(pool)));
+        log_->info(
+            "0-db {} pool={} pid={} port={}",
+            running->adopted ? "adopted" : "started",
+            pool,
+            running->pid,
+            running->port);
+        co_return running;
+    }
+
+    /// One per pool, for as long as its server is wanted.
+    Task<> watch(std::string pool)
+    {
+        auto pause = first_pause;
+        while (wanted_.contains(pool)) {
+            const auto begun = Clock::now();
+            co_await wait_for_end(servers_.at(pool));
+            co_await asio::this_coro::throw_if_cancelled(true);
+            const auto guard = co_await turn_.lock();
+            if (!wanted_.contains(pool)) break;
+            log_->warn("0-db ended, starting another pool={}", pool);
+            const auto running = co_await ensure_running(servers_.at(pool));
+            if (!running) log_->error("0-db is down reason=\"{}\"", running.error().message);
+            if (running && Clock::now() - begun > calm) {
+                pause = first_pause;
+                continue;
+            }
+            co_await sleep_for(pause);
+            co_await asio::this_coro::throw_if_cancelled(true);
+            pause = std::min(pause * 2, longest_pause);
+        }
+        watched_.erase(pool);
+    }
+
+    /// At once when there is none.
+    static Task<> wait_for_end(ServerSpec spec)
+    {
+        const auto running = co_await adopt(std::move(spec));
+        if (!running) co_return;
+        const auto born = kernel::start_time_of(running->pid);
+        if (!born) co_return;
+        const auto process = kernel::Child::adopt(running->pid, *born);
+        // Whose child it is does not matter, nor how it ended.
+        if (process) (void)co_await wait_for_exit(&*process);
+    }
+
     Result<ServerSpec> server_of(const std::string& pool) const
     {
         const auto found = servers_.find(pool);
@@ -313,13 +375,17 @@ private:
 
     Log log_;
     std::map<std::string, ServerSpec> servers_;
+    Mutex turn_;                     // Starting and ending, one at a time.
+    std::set<std::string> wanted_;   // Pools whose server shall live.
+    std::set<std::string> watched_;  // Pools that have a watcher.
+    TaskGroup watchers_;
 };
 
 }  // namespace
 
-std::unique_ptr<Namespaces> make_namespaces(Log log)
+std::unique_ptr<Namespaces> make_namespaces(asio::io_context& loop, Log log)
 {
-    return std::make_unique<ServedNamespaces>(std::move(log));
+    return std::make_unique<ServedNamespaces>(loop, std::move(log));
 }
 
 }  // namespace znode::zdb

@@ -24,6 +24,7 @@ protected:
     {
         const auto stopped = run(loop, namespaces->stop_server("p1"));
         EXPECT_TRUE(stopped) << stopped.error().message;
+        run(loop, namespaces->stop());
         // Whoever inherited it may not have reaped it yet.
         const auto stat = kernel::read_file("/proc/" + std::to_string(server.pid) + "/stat");
         EXPECT_TRUE(!stat || stat->find(") Z ") != std::string::npos);
@@ -37,7 +38,7 @@ protected:
 
     test::TempFolder folder;
     asio::io_context loop{1};
-    std::unique_ptr<Namespaces> namespaces = make_namespaces(silent_log());
+    std::unique_ptr<Namespaces> namespaces = make_namespaces(loop, silent_log());
     ServerSpec spec;
     RunningServer server;
 };
@@ -46,7 +47,8 @@ TEST_F(NamespacesTest, AServerOutlivesItsAgentAndIsAdopted)
 {
     start();
     EXPECT_FALSE(server.adopted);
-    namespaces = make_namespaces(silent_log());
+    run(loop, namespaces->stop());
+    namespaces = make_namespaces(loop, silent_log());
     const auto first = server.pid;
     start();
     EXPECT_TRUE(server.adopted);
@@ -68,6 +70,25 @@ TEST_F(NamespacesTest, AKilledServerIsStartedAgainWithItsNamespaces)
     EXPECT_EQ(listed->front().name, "1-1");
     EXPECT_EQ(listed->front().size, 1U << 20U);
     EXPECT_EQ(listed->front().mode, Mode::sequential);
+}
+
+TEST_F(NamespacesTest, ADeadServerIsStartedAgainWithoutBeingAskedFor)
+{
+    start();
+    const auto first = server.pid;
+    ASSERT_TRUE(run(loop, namespaces->ensure("p1", {.name = "1-1", .size = 1 << 20})));
+    for (int again = 0; again < 3; ++again) {
+        const auto before = server.pid;
+        ::kill(before, SIGKILL);
+        for (int i = 0; i < 400 && server.pid == before; ++i) {
+            run(loop, sleep_for(std::chrono::milliseconds{25}));
+            const auto text = kernel::read_file(spec.socket + ".pid");
+            if (text && run(loop, namespaces->list("p1"))) server.pid = std::stoi(*text);
+        }
+        ASSERT_NE(server.pid, before);
+    }
+    EXPECT_NE(server.pid, first);
+    EXPECT_EQ(run(loop, namespaces->list("p1"))->size(), 1U);
 }
 
 TEST_F(NamespacesTest, AServerThatDoesNotAnswerIsReplaced)

@@ -64,8 +64,8 @@ struct NamespaceInfo {
 };
 
 /// Looks after the 0-db servers of this node and the namespaces in them. Servers outlive the
-/// agent: a new one adopts them by their sockets. Used from the event loop. Every call has a
-/// deadline of its own.
+/// agent: a new one adopts them by their sockets. One that dies is started again at once, ever more
+/// rarely when that does not help. Used from the event loop. Every call has a deadline of its own.
 class Namespaces {
 public:
     virtual ~Namespaces() = default;
@@ -85,8 +85,12 @@ public:
     virtual Task<Result<>> remove(std::string pool, std::string name) = 0;
     /// What is there, without `default`.
     virtual Task<Result<std::vector<NamespaceInfo>>> list(std::string pool) = 0;
+
+    /// Ends the watching, not the servers: before the agent stops.
+    virtual Task<> stop() = 0;
 };
 
-std::unique_ptr<Namespaces> make_namespaces(Log log);
+/// The loop must outlive it.
+std::unique_ptr<Namespaces> make_namespaces(asio::io_context& loop, Log log);
 
 }  // namespace znode::zdb
