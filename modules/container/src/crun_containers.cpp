@@ -150,6 +150,14 @@ Task<Result<Running>> CrunContainers::ensure(ContainerSpec spec)
         (void)watch(spec.gwid, std::nullopt);
         co_return running_of(*page);
     }
+    // One that ended this very moment has not been told of yet, and is not to vanish untold.
+    if (const auto known = watched_.find(spec.gwid);
+        known != watched_.end() && !known->second->exit && !known->second->removing) {
+        const auto watched = known->second;
+        (void)co_await watched->ended.wait_for(kill_patience);
+        if (watched->exit)
+            co_return fail(Errc::unavailable, intent + ": it ended: " + watched->exit->text());
+    }
     // Whatever an earlier run or a failed start left, processes without a page included: the
     // runtime itself would start a second copy beside them.
     CO_TRY_DO(co_await remove(spec.gwid, true));
@@ -510,7 +518,12 @@ Task<Result<std::vector<Found>>> CrunContainers::list()
             one.monitor_version = page->version;
             const bool over =
                 page->phase == MonitorPhase::ended || page->phase == MonitorPhase::failed;
-            if (page->container_lives() && page->phase == MonitorPhase::running) {
+            // PID 1 lives on for as long as nobody has fetched its program's last lines.
+            auto said = *page;
+            said.exit = ExitKind::unknown;
+            read_status(places.bundle, said);
+            const bool program_lives = page->container_lives() && said.exit == ExitKind::unknown;
+            if (program_lives && page->phase == MonitorPhase::running) {
                 one.running = running_of(*page);
                 (void)watch(gwid, std::nullopt);
             } else if (!over && page->pid != 0) {
