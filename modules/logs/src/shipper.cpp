@@ -12,11 +12,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What is on its way when the agent is killed comes twice. So no more is under way than keeps the
-// connection busy: the window grows while it is the distance that costs the time.
-constexpr std::size_t smallest_window = std::size_t{16} << 10U;
-constexpr std::size_t largest_window = std::size_t{512} << 10U;
-constexpr auto near_answer = 5ms;
+// What is on its way when the agent is killed comes twice. So no more is under way than keeps a
+// connection of that distance busy.
+constexpr std::size_t near_window = std::size_t{8} << 10U;
+constexpr std::size_t far_window = std::size_t{256} << 10U;
+constexpr auto far_answer = 30ms;
+constexpr int far_answers = 8;  // In a row: a busy machine is slow now and then, distance always.
 // What a power cut may send again.
 constexpr auto store_every = 1s;
 constexpr auto receiver_gap = 50ms;
@@ -158,6 +159,7 @@ Task<Result<>> Shipper::ship()
     // Also without a line to send: a wrong password is to be seen before it matters.
     CO_TRY(
         const auto connection, co_await redis::Connection::open(target_.server, config_.patience));
+    slow_answers_ = 0;
     status_.connected = true;
     if (!status_.problem.empty())
         log_->info("log target answers gwid={} stream={}", place_.gwid, to_string(place_.stream));
@@ -173,7 +175,13 @@ Task<Result<>> Shipper::ship()
                 CO_TRY_DO(co_await find_receiver(connection.get(), &batch));
                 continue;
             }
-            CO_TRY_DO(co_await connection->send(batch.commands, config_.patience));
+            const auto given = co_await connection->send(batch.commands, config_.patience);
+            if (!given) {
+                // What the server answered before it went away is not sent to it again.
+                if (sent.empty() || co_await await_answers(connection.get(), &sent))
+                    (void)co_await await_answers(connection.get(), &batch);
+                co_return given;
+            }
         }
         if (!sent.empty()) {
             CO_TRY_DO(co_await await_answers(connection.get(), &sent));
@@ -199,9 +207,7 @@ Task<Result<>> Shipper::await_answers(redis::Connection* connection, const Batch
     const auto begun = Clock::now();
     auto outcome =
         co_await connection->receive_integers(batch->after.size(), &got, config_.patience);
-    const bool full = batch->commands.size() >= window_;
-    window_ = full && Clock::now() - begun > near_answer ? std::min(window_ * 2, largest_window)
-                                                         : std::max(window_ / 2, smallest_window);
+    slow_answers_ = Clock::now() - begun > far_answer ? slow_answers_ + 1 : 0;
     if (got.count > 0) had_receiver_ = got.last > 0;
     count_as_sent(*batch, got.count);
     if (outcome) cursor_ = batch->end;
@@ -242,10 +248,11 @@ void Shipper::count_as_sent(const Batch& batch, std::size_t lines)
 Task<Result<Batch>> Shipper::next_batch()
 {
     Batch batch;
+    const auto window = slow_answers_ >= far_answers ? far_window : near_window;
     while (batch.empty()) {
         const auto skip = reader_.position();
         const auto lost_before = reader_.lost_bytes();
-        auto chunk = co_await disks_.run([&] { return reader_.next(window_); });
+        auto chunk = co_await disks_.run([&] { return reader_.next(window); });
         status_.lost_bytes += reader_.lost_bytes() - lost_before;
         if (!chunk) co_return tl::unexpected(std::move(chunk).error());
         if (chunk->records.empty()) co_return batch;

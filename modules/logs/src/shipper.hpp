@@ -77,7 +77,7 @@ private:
     Clock::time_point stored_at_{};
     RecordReader reader_;
     LineSplitter splitter_;
-    std::size_t window_ = std::size_t{16} << 10U;  // Bytes of records read at once.
+    int slow_answers_ = 0;  // In a row.
     bool watched_ = false;
     bool is_idle_ = false;
     bool had_receiver_ = false;   // Somebody listened to the last line that was answered.

@@ -44,8 +44,23 @@ TEST_F(LineSplitterTest, EachLineKeepsItsEndAndKnowsWhereToGoOn)
 TEST_F(LineSplitterTest, TheOtherStreamIsSomebodyElses)
 {
     feed(Kind::err, "x\n");
-    feed(Kind::lost, "stream=out bytes=7");
+    feed(Kind::lost, "stream=err bytes=7");
     EXPECT_THAT(lines, ElementsAre());
+}
+
+TEST_F(LineSplitterTest, AHoleIsToldWhereItIs)
+{
+    feed(Kind::out, "before\nhal", flag_open);
+    feed(Kind::lost, "stream=out bytes=7");
+    feed(Kind::out, "after\n");
+    EXPECT_THAT(
+        lines,
+        ElementsAre(
+            "before\n",
+            "hal",
+            "[znode: the disk of the logs was full, 7 bytes of this output are lost]\n",
+            "after\n"));
+    EXPECT_EQ(cursors[2].inner, 0U);
 }
 
 TEST_F(LineSplitterTest, CutLineIsJoinedOverRecordsOfTheOtherStream)

@@ -12,7 +12,7 @@ namespace znode::logs {
 ///
 /// A line ends with its `\n`, which belongs to it. A line that was cut into records is joined
 /// again; one that grows beyond the limit is given out in pieces. A line that a restart of the
-/// program left open ends there.
+/// program left open ends there. What the monitor could not keep is told in a line of ours.
 class LineSplitter {
 public:
     static constexpr std::size_t longest_line = std::size_t{1} << 20U;
@@ -29,6 +29,7 @@ public:
     void feed(const RecordView& record, std::uint64_t skip, Each each)
     {
         if (record.kind == Kind::started || record.kind == Kind::exited) flush(record.at, each);
+        if (record.kind == Kind::lost) tell_loss(record, each);
         if (record.kind != kind_) return;
         const bool continues = (record.flags & flag_continues) != 0;
         if (!continues && skip == 0) flush(record.at, each);
@@ -67,6 +68,20 @@ private:
         Cursor cursor = record.at;
         cursor.inner = record.payload.size() - rest.size() + size;
         return cursor;
+    }
+    /// Who reads the log is told where it has a hole: a line that the program did not write.
+    template <class Each>
+    void tell_loss(const RecordView& record, Each& each)
+    {
+        constexpr std::string_view mine[] = {"stream=out bytes=", "stream=err bytes="};
+        const auto prefix = mine[kind_ == Kind::out ? 0 : 1];
+        if (!record.payload.starts_with(prefix)) return;
+        flush(record.at, each);
+        pending_time_ = record.time_ns;
+        pending_ = "[znode: the disk of the logs was full, ";
+        pending_ += record.payload.substr(prefix.size());
+        pending_ += " bytes of this output are lost]\n";
+        give(record.next, each);
     }
     template <class Each>
     void flush(const Cursor& reached, Each& each)
