@@ -257,14 +257,14 @@ Task<Result<>> App::build()
     flists.cgroup_procs = helper_cgroup_;
     flists.cache_limit = config_.flist.cache_size;
     flists_ = flist::make_flists(loop_, mounts_, std::move(flists), log_);
-    zdb_ = zdb::make_namespaces(log_);
+    zdb_ = zdb::make_namespaces(loop_, log_);
     cursors_ = std::make_unique<JournalCursors>(*journal_, store_, config_.node.run_dir / "logs");
     watch_ = std::make_unique<logs::FolderWatch>(loop_);
     shippers_ = logs::make_shippers(loop_, disks_, *watch_, *cursors_, log_);
 
     CO_TRY(const auto url, http::parse_url(explorer::explorer_root(config_.explorer.url)));
     http::ClientOptions options;
-    options.timeout = 45s;  // Longer than the explorer may hold a poll.
+    options.timeout = 10s;  // A poll brings its own.
     options.ca_file = config_.explorer.ca_file;
     client_ = http::make_client(loop_, url, options);
     api_ = explorer::make_node_api(*client_, identity_);
@@ -453,13 +453,16 @@ Task<> App::look_after_clock()
 /// A pool that could not be had is tried again: the disk may be back.
 Task<> App::look_after_pools()
 {
+    auto opened = Clock::now();
     for (;;) {
-        co_await sleep_for(60s);
+        co_await sleep_for(5s);
         const auto pools = co_await volumes_->pools();
         source_->set_pools(pools);
-        if (std::ranges::any_of(
-                pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; }))
-            co_await volumes_->open();
+        const bool failed = std::ranges::any_of(
+            pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; });
+        if (!failed || Clock::now() - opened < 60s) continue;
+        co_await volumes_->open();
+        opened = Clock::now();
     }
 }
 
@@ -486,6 +489,7 @@ Task<> App::stop()
     if (watch_) co_await watch_->stop();
     if (containers_) co_await containers_->drain();
     if (flists_) co_await flists_->stop();
+    if (zdb_) co_await zdb_->stop();
     if (networks_) co_await networks_->stop();
     if (volumes_) co_await volumes_->stop();
     if (client_) client_->close();

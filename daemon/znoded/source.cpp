@@ -151,6 +151,13 @@ v1::Status AgentSource::status()
                     ") do not reach " + shipper.target + ": " + shipper.problem,
                 "the lines are kept on disk and sent once it takes them; the customer names the "
                 "server and its password");
+    for (const auto& shipper : shippers_)
+        if (shipper.lost_bytes > 0)
+            problem(
+                "logs of " + shipper.gwid + " (" + std::string{to_string(shipper.stream)} +
+                    "): " + format_size(shipper.lost_bytes) + " were rotated away before " +
+                    shipper.target + " took them",
+                "more or larger segments in [logs] bridge a longer silence of the server");
     for (const auto& shortage : shortages_)
         problem(
             shortage + "; new workloads are refused",
