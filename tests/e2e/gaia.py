@@ -161,6 +161,16 @@ def an_explorer_that_is_away_at_the_start_stops_nothing(grid):
     wait_for(lambda: _quiet(lambda: grid.ctl_json(1, "status")["explorer"]["reachable"]), 60, "it is found again")
 
 
+def rewrite(grid, number, change):
+    """Changes a workload's document in the explorer's database; returns what it was."""
+    database = sqlite3.connect(grid.folder + "/explorer/explorer.db", timeout=10)
+    with database:
+        before = database.execute("SELECT document FROM workload WHERE id = ?", (number,)).fetchone()[0]
+        database.execute("UPDATE workload SET document = ? WHERE id = ?", (change(before), number))
+    database.close()
+    return before
+
+
 @test
 def a_broken_entry_harms_none_of_its_page(grid):
     """Four volumes are ordered while the node sleeps, and the third is made unreadable: so all are read at once."""
@@ -174,13 +184,13 @@ def a_broken_entry_harms_none_of_its_page(grid):
         grid.zgrid("deploy", path)
         ids = sorted(w["id"] for w in grid.workloads())[-4:]
         # No client could send this: it is written where the explorer keeps it.
-        with sqlite3.connect(grid.folder + "/explorer/explorer.db", timeout=10) as database:
-            document = json.loads(database.execute("SELECT document FROM workload WHERE id = ?", (ids[2],)).fetchone()[0])
-            document["size"] = "many"
-            database.execute("UPDATE workload SET document = ? WHERE id = ?", (json.dumps(document), ids[2]))
-        database.close()
+        whole = rewrite(grid, ids[2], lambda text: json.dumps(dict(json.loads(text), size="many")))
     finally:
         os.kill(agent, signal.SIGCONT)
+    wait_for(lambda: [w for w in grid.ctl_json(1, "workloads")["workloads"] if w["gwid"].startswith(f"{ids[2]}-")], 60,
+             "the broken entry is seen")
+    # The explorer itself cannot read it either, and is to take the node's answer.
+    rewrite(grid, ids[2], lambda _: whole)
 
     def results():
         found = {w["id"]: w["result"] for w in grid.workloads() if w["id"] in ids}

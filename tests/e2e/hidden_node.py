@@ -3,7 +3,7 @@ import os
 import re
 import subprocess
 
-from grid import TOP, expect, wait_for
+from grid import TOP, Failure, expect, wait_for
 
 
 class HiddenNode:
@@ -78,12 +78,18 @@ class HiddenNode:
         pid = grid.pid_of("node3")
         if pid:
             os.kill(pid, 15)
-            wait_for(lambda: not os.path.exists(f"/proc/{pid}") or state_of(pid) == "Z", 20, "node 3 stops")
+            stopped = True
+            try:
+                wait_for(lambda: not os.path.exists(f"/proc/{pid}") or state_of(pid) == "Z", 20, "node 3 stops")
+            except Failure:
+                stopped = False
+                os.kill(pid, 9)
         done = grid.run("node3", grid.binaries + "/znoded", "--config", self.folder + "/znoded.toml", "--purge", check=False)
         grid.run("laptop", "ip", "link", "delete", "wg1", check=False)
         for name in ("node3", "router"):
             subprocess.run(["ip", "netns", "delete", f"zq-{name}"], check=False)
         expect(done.returncode == 0, f"node 3 is not taken down: {done.stderr}")
+        expect(not pid or stopped, "node 3 did not stop within 20 s")
 
 
 def state_of(pid):

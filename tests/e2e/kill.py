@@ -232,16 +232,15 @@ def round_of(scene, target, times, chance):
         expect(row["unanswered"] == 0, f"{target}: the service did not answer {row['unanswered']} times")
     expect(scene.lines.complaints[complaints:] == [], f"{target}: {scene.lines.complaints[complaints:][:5]}")
     expect(scene.programs() == before, f"{target}: programs were {before}, are {scene.programs()}")
-    stuck = [p for p in scene.programs() if p.state == "D"]
-    expect(not stuck or not Scene.within(lambda: False, 1) and not [p for p in scene.programs() if p in stuck and p.state == "D"],
-           f"{target}: stuck {stuck}")
+    # Reading from a flist is an uninterruptible wait too, but never of the same one for long.
+    stuck = {p.pid for p in scene.programs() if p.state == "D"}
+    Scene.within(lambda: not stuck.intersection_update({p.pid for p in scene.programs() if p.state == "D"}) and not stuck, 5)
+    expect(not stuck, f"{target}: stuck {stuck}")
     return row
 
 
 def the_exit_code_is_known(scene):
     """The program ends while nobody of ours lives: its witness tells."""
-    pid = scene.container()["pids"][0]
-    restarts = scene.container()["restarts"]
     for name in ("agent", "monitor"):
         for process in scene.part(name):
             os.kill(process.pid, signal.SIGKILL)
@@ -255,10 +254,10 @@ def the_exit_code_is_known(scene):
             container = scene.container()
         except (Failure, ValueError, StopIteration):
             return None
-        return container if container["restarts"] > restarts or pid not in container["pids"] else None
+        return container if container.get("last_exit") else None
 
     container = wait_for(ended, 30, "the end is seen")
-    expect("7" in json.dumps(container["last_exit"]), f"the exit code is not known: {container['last_exit']}")
+    expect("7" in json.dumps(container.get("last_exit")), f"the exit code is not known: {container}")
 
 
 def what_is_on_disk_is_whole(scene):

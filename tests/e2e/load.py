@@ -75,7 +75,10 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_):
         pass
-http.server.ThreadingHTTPServer(("", 8000), Page).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        pass  # Somebody hung up before he had his answer.
+Server(("", 8000), Page).serve_forever()
 """
 
 
