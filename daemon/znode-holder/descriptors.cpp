@@ -159,7 +159,9 @@ int open_descriptor_socket(const char* run_dir)
 
 void keep_descriptors(int listener)
 {
-    while (listener >= 0) {
+    if (listener < 0)
+        for (;;) ::pause();
+    for (;;) {
         const int connection = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
         if (connection >= 0) {
             serve(connection);
@@ -168,7 +170,6 @@ void keep_descriptors(int listener)
             ::sleep(1);  // Out of descriptors or memory: these pass.
         }
     }
-    for (;;) ::pause();
 }
 
 }  // namespace znode::holder

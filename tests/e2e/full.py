@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Each disk of a node is full for a while: programs go on, new work is refused with the reason, and all is well
 again as soon as there is room."""
-import json
 import os
 import re
 import subprocess
@@ -66,9 +65,7 @@ class Scene:
         node.start()
         self.id = wait_for(lambda: self.ask(lambda: grid.ctl_json(3, "status")["node_id"]), 30, "node 3 is up")
         wait_for(lambda: self.ask(lambda: grid.ctl_json(3, "status")["explorer"]["registered"]), 30, "node 3 is registered")
-        pool = json.loads(grid.zgrid("--json", "pool", "create", "--node", grid.node_ids()[0], "--node", self.id,
-                                     "--cu", "100", "--su", "100").stdout)
-        self.pool = pool.get("pool_id", pool.get("reservation_id", pool.get("id")))
+        self.pool = grid.pool(grid.node_ids()[0], self.id)
         self.lines = load.Lines("full")
         access = grid.node_ids()[0]
         done = self.deploy("net", f'network.wide = {{ range = "172.23.0.0/16", nodes = ["{access}", "{self.id}"], access = "{access}" }}\n'
@@ -107,6 +104,11 @@ class Scene:
 
     def volume(self, name):
         return self.deploy(name, f'volume.v = {{ node = "{self.id}", size = "1GiB", type = "ssd" }}\n')
+
+    def talk(self):
+        """Empty in the moment in which the program writes it anew."""
+        with open(f"/proc/{self.pid.pid}/root/tmp/talk") as file:
+            return file.read()
 
     def the_program_goes_on(self):
         expect(Process(self.pid.pid) == self.pid, "the program was replaced")
@@ -167,7 +169,7 @@ def full_logs(scene):
             scene.the_program_goes_on()
     finally:
         scene.node.free("logs")
-    said = int(open(f"/proc/{scene.pid.pid}/root/tmp/talk").read())
+    said = int(wait_for(scene.talk, 5, "the program says how far it is"))
     begun = time.monotonic()
     wait_for(lambda: scene.lines.next >= said, RECOVERY, "the log goes on")
     print(f"     logs: goes on {time.monotonic() - begun:.1f} s after there was room, {scene.lines.lost - lost} lines found none")

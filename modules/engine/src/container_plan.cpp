@@ -92,11 +92,22 @@ Task<Result<>> mount_flist(State state)
         co_return fail(
             Errc::invalid,
             "member hub_url is empty and the node has no default; name a block store");
-    auto mounted = co_await state->node.resources.flists.ensure(std::move(spec));
+    // What it once ran from is what it runs from: no hub is asked, nor changes a running program.
+    auto& resources = state->node.resources;
+    const auto key = "container.flist." + state->gwid;
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (known && !known->empty()) spec.md5 = *known;
+    auto mounted = co_await resources.flists.ensure(spec);
+    if (!mounted && spec.md5 && mounted.error().code == Errc::corrupt) {
+        // The node lost its copy, and the hub has another one by now.
+        spec.md5.reset();
+        mounted = co_await resources.flists.ensure(spec);
+    }
     if (!mounted)
         co_return tl::unexpected(
             std::move(mounted).error().during("flist " + url_text(state->document.flist)));
     state->flist = *std::move(mounted);
+    if (known != state->flist.md5) CO_TRY_DO(co_await resources.set_fact(key, state->flist.md5));
     state->node.flist_users[state->flist.key].insert(state->gwid);
     co_return Result<>{};
 }
@@ -104,6 +115,7 @@ Task<Result<>> mount_flist(State state)
 Task<Result<>> release_flist(State state)
 {
     CO_FP("engine.container.unflist");
+    CO_TRY_DO(co_await state->node.resources.set_fact("container.flist." + state->gwid, ""));
     auto& users = state->node.flist_users;
     for (auto user = users.begin(); user != users.end();) {
         if (user->second.erase(state->gwid) == 0 || !user->second.empty()) {
