@@ -264,7 +264,7 @@ def what_is_on_disk_is_whole(scene):
     """The last lines of the log, read locally: in order, none missing, none twice."""
     wanted = None
     count = 0
-    for line in scene.grid.ctl(1, "logs", scene.gwid, "--tail", "20000").splitlines():
+    for line in scene.grid.ctl(1, "logs", scene.gwid, "--tail", "100000").splitlines():
         found = re.search(r"number (\d+)$", line)
         if not found:
             continue

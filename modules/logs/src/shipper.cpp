@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t near_window = std::size_t{8} << 10U;
 constexpr std::size_t far_window = std::size_t{256} << 10U;
 constexpr auto far_answer = 30ms;
-constexpr int far_answers = 8;  // In a row: a busy machine is slow now and then, distance always.
+constexpr int far_answers = 32;  // In a row: a busy machine is slow now and then, distance always.
 // What a power cut may send again.
 constexpr auto store_every = 1s;
 constexpr auto receiver_gap = 50ms;

@@ -62,7 +62,7 @@ public:
         Deliver deliver;
         Log log;
         /// Whether the node can take another workload at all; the error says what it lacks.
-        std::function<Task<Result<>>()> room;
+        std::function<Task<Result<>>()> room = {};
     };
     Engine(Parts parts, Machine machine, Patience patience);
     ~Engine();
