@@ -80,8 +80,8 @@ Result<Journal> Journal::open(const std::filesystem::path& path)
 {
     auto database = store::Database::open(path);
     std::string aside;
-    if (!database && (database.error().code == Errc::exhausted ||
-                      database.error().code == Errc::unavailable)) {
+    if (!database &&
+        (database.error().code == Errc::exhausted || database.error().code == Errc::unavailable)) {
         // Started on a full disk: what the last run set aside is for this.
         std::error_code failed;
         if (std::filesystem::remove(path.string() + "-reserve", failed))
