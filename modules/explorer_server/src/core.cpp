@@ -299,10 +299,11 @@ Result<std::int64_t> Core::expire_pools(std::int64_t now)
             TRY_DO(enqueue(stored->document));
             log->info("workload ends with its pool id={} pool={}", document.id, pool.pool_id);
         }
-        // What still uses it is charged until its node confirms the end; looking again every second
-        // would not hasten that.
-        pool.empty_at = grid::Pool::never;
         TRY_DO(save_pool(pool));
+        // What still uses it is charged until its node confirms the end; looking again every second
+        // would not hasten that. Customers still see when it ran dry.
+        TRY_DO(
+            db.run("UPDATE pool SET empty_at = ? WHERE id = ?", {grid::Pool::never, pool.pool_id}));
     }
     TRY(const auto earliest, db.integer("SELECT min(empty_at) FROM pool"));
     return earliest.value_or(grid::Pool::never);

@@ -45,11 +45,13 @@ Answer<> check_customer(Core& core, const Reservation& sent)
     return http::Reply{};
 }
 
-Answer<Reservation> reservation_of_path(Core& core, const Call& call)
+using Find = Result<std::optional<Reservation>> (*)(Core&, std::int64_t, std::int64_t);
+
+Answer<Reservation> reservation_of_path(Core& core, const Call& call, Find find)
 {
     auto id = integer_of(call.part(0));
     if (!id) return refuse(400, "invalid reservation id");
-    TRY(auto reservation, find_reservation(core, *id, call.now));
+    TRY(auto reservation, find(core, *id, call.now));
     if (!reservation) return refuse(404, no_document);
     return *std::move(reservation);
 }
@@ -167,13 +169,13 @@ Answer<> list_reservations(Core& core, Call& call)
 
 Answer<> get_reservation(Core& core, Call& call)
 {
-    TRY(const auto reservation, reservation_of_path(core, call));
+    TRY(const auto reservation, reservation_of_path(core, call, find_reservation));
     return json_reply(200, grid::to_json(reservation));
 }
 
 Answer<> sign_reservation_provision(Core& core, Call& call)
 {
-    TRY(auto reservation, reservation_of_path(core, call));
+    TRY(auto reservation, reservation_of_path(core, call, settled_reservation));
     if (reservation.next_action != NextAction::sign)
         return refuse(401, "reservation not expecting signatures");
     TRY_DO(take_signature(
@@ -190,7 +192,7 @@ Answer<> sign_reservation_provision(Core& core, Call& call)
 
 Answer<> sign_reservation_delete(Core& core, Call& call)
 {
-    TRY(auto reservation, reservation_of_path(core, call));
+    TRY(auto reservation, reservation_of_path(core, call, settled_reservation));
     TRY_DO(take_signature(
         core,
         call,

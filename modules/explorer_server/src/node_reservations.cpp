@@ -64,7 +64,7 @@ struct Named {
 Answer<Named> named_by(Core& core, const Call& call, std::string_view text, const std::string& node)
 {
     TRY(const auto gwid, gwid_of(text, "workload not found"));
-    TRY(auto reservation, find_reservation(core, gwid.id, call.now));
+    TRY(auto reservation, settled_reservation(core, gwid.id, call.now));
     if (!reservation) return refuse(404, no_document);
     TRY(const auto there,
         core.db.integer(

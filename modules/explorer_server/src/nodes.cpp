@@ -174,7 +174,8 @@ Answer<> register_node(Core& core, Call& call)
     node.uptime = sent.uptime;
     node.updated.unix = call.now;
     node.deleted = false;
-    if (node.proofs.is_null()) node.proofs = grid::List<grid::RawJson>::none();
+    // What is proven is proven anew after each start.
+    node.proofs = grid::List<grid::RawJson>::none();
     TRY_DO(core.save_node(node));
     if (is_new)
         core.log->info(

@@ -164,4 +164,17 @@ Result<> end_reservation(Core& core, Reservation& reservation)
     return save_reservation(core, reservation);
 }
 
+Result<std::optional<Reservation>> settled_reservation(
+    Core& core, std::int64_t id, std::int64_t now)
+{
+    TRY(auto found,
+        core.document<Reservation>("SELECT document FROM reservation WHERE id = ?", {id}));
+    if (!found) return found;
+    const auto action = advance(*found, now);
+    const bool ends = action == NextAction::remove && found->next_action != NextAction::remove;
+    found->next_action = action;
+    if (ends) TRY_DO(end_reservation(core, *found));
+    return found;
+}
+
 }  // namespace znode::explorer_server

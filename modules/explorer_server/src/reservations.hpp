@@ -33,8 +33,12 @@ std::optional<std::int64_t> next_change(const grid::legacy::Reservation& reserva
 /// Why it can't be taken, in the words of the originals; empty when it can.
 std::string refusal_of(const grid::legacy::Reservation& reservation);
 
-/// The reservation of an id, with the state that it has now.
+/// The reservation of an id, with the state that it has now; for showing it. What the clock alone
+/// has changed is not written down yet.
 Result<std::optional<grid::legacy::Reservation>> find_reservation(
+    Core& core, std::int64_t id, std::int64_t now);
+/// The same for changing it: what the clock has ended meanwhile is ended first.
+Result<std::optional<grid::legacy::Reservation>> settled_reservation(
     Core& core, std::int64_t id, std::int64_t now);
 Result<> save_reservation(Core& core, const grid::legacy::Reservation& reservation);
 

@@ -226,6 +226,24 @@ TEST_F(ReservationTest, ExpiresByTheClockAlone)
     EXPECT_EQ(told(grid_.node, 2), (Names{"-1-2", "-1-1"}));
 }
 
+TEST_F(ReservationTest, WhoeverComesFirstAfterTheEndNodesAreTold)
+{
+    const auto id = created();
+    for (const auto& [node, gwid] :
+         {std::pair{&grid_.node, "1-2"},
+          {&grid_.node, "1-1"},
+          {&second_, "1-3"},
+          {&second_, "1-1"}})
+        (void)report(*node, gwid, ResultState::ok);
+    grid_.now += 5001;
+    // The timer has not looked yet: one node has counted for itself.
+    EXPECT_EQ(confirm(grid_.node, "1-2").status, 200U);
+    EXPECT_EQ(told(grid_.node, 2), (Names{"-1-1"}));
+    EXPECT_EQ(told(second_, 2), (Names{"-1-3", "-1-1"}));
+    EXPECT_EQ(end(id).status, 201U);
+    EXPECT_EQ(told(second_, 2), (Names{"-1-3", "-1-1"}));
+}
+
 TEST_F(ReservationTest, WhatWasNotDeployedInTimeEnds)
 {
     const auto id = created();
