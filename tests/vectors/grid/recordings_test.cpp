@@ -81,7 +81,7 @@ std::string mended_text(std::string body)
 
 TEST(GridVectors, RecordedAnswersComeBackAsTheyWere)
 {
-    std::ifstream file{ZNODE_TEST_DATA "/recordings/explorer-traffic.jsonl"};
+    std::ifstream file{ZNODE_TEST_DATA "/recordings/traffic.jsonl"};
     ASSERT_TRUE(file);
     std::size_t cases = 0;
     for (std::string line; std::getline(file, line);) {
@@ -102,7 +102,7 @@ TEST(GridVectors, RecordedAnswersComeBackAsTheyWere)
             break;
         }
     }
-    test::report_cases("explorer-traffic.jsonl", cases);
+    test::report_cases("traffic.jsonl", cases);
 }
 
 /// Two members of a node are younger than the recorded one.
