@@ -15,6 +15,7 @@ void add_commands(CLI::App& app, Context& context)
     add_network(app, context);
     add_deploy(app, context);
     add_workload(app, context);
+    add_reservation(app, context);
     add_hub(app, context);
 }
 

@@ -16,6 +16,7 @@ void add_pool(CLI::App& app, Context& context);
 void add_network(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);
 void add_workload(CLI::App& app, Context& context);
+void add_reservation(CLI::App& app, Context& context);
 void add_hub(CLI::App& app, Context& context);
 
 }  // namespace znode::zgrid

@@ -24,8 +24,14 @@ private:
     std::string text_;
 };
 
+/// As workloads of this version carry their secrets.
+Result<std::string> hide(const Secret& text, const identity::PublicKey& node, const Sealer& by)
+{
+    return by.version == 0 ? identity::seal_for(node, text) : by.self.encrypt_for(node, text);
+}
+
 Result<grid::ContainerLogs> logs_of(
-    const Secret& url, const identity::PublicKey& node, const identity::Identity& self)
+    const Secret& url, const identity::PublicKey& node, const Sealer& by)
 {
     grid::ContainerLogs logs;
     logs.type = "redis";
@@ -37,8 +43,8 @@ Result<grid::ContainerLogs> logs_of(
         return logs;
     }
     // The explorer shows plain URLs to everybody.
-    TRY(logs.data.secret_stdout, self.encrypt_for(node, Secret{base + "-stdout"}));
-    TRY(logs.data.secret_stderr, self.encrypt_for(node, Secret{base + "-stderr"}));
+    TRY(logs.data.secret_stdout, hide(Secret{base + "-stdout"}, node, by));
+    TRY(logs.data.secret_stderr, hide(Secret{base + "-stderr"}, node, by));
     return logs;
 }
 
@@ -52,8 +58,7 @@ grid::Volume volume_of(const VolumeWish& wish)
     return volume;
 }
 
-Result<grid::Zdb> zdb_of(
-    const ZdbWish& wish, const std::string& node, const identity::Identity& self)
+Result<grid::Zdb> zdb_of(const ZdbWish& wish, const std::string& node, const Sealer& by)
 {
     grid::Zdb zdb;
     zdb.size = wish.size;
@@ -62,13 +67,13 @@ Result<grid::Zdb> zdb_of(
     zdb.is_public = wish.is_public;
     if (!wish.password.empty()) {
         TRY(const auto key, identity::key_of_node(node));
-        TRY(zdb.password, self.encrypt_for(key, wish.password));
+        TRY(zdb.password, hide(wish.password, key, by));
     }
     return zdb;
 }
 
 Result<grid::Container> container_of(
-    const ContainerWish& wish, const ContainerParts& parts, const identity::Identity& self)
+    const ContainerWish& wish, const ContainerParts& parts, const Sealer& by)
 {
     TRY(const auto node, identity::key_of_node(parts.node));
     grid::Container container;
@@ -80,7 +85,7 @@ Result<grid::Container> container_of(
         container.environment[name] = with_zdbs(value, parts.zdbs);
     for (const auto& [name, value] : wish.secret_env) {
         const Secret whole{with_zdbs(value.reveal(), parts.zdbs)};
-        TRY(container.secret_environment[name], self.encrypt_for(node, whole));
+        TRY(container.secret_environment[name], hide(whole, node, by));
     }
     container.volumes = decltype(container.volumes)::none();
     for (const auto& mount : wish.volumes) {
@@ -97,7 +102,7 @@ Result<grid::Container> container_of(
     container.stats = decltype(container.stats)::none();
     container.logs = decltype(container.logs)::none();
     if (!wish.logs.empty()) {
-        TRY(auto logs, logs_of(wish.logs, node, self));
+        TRY(auto logs, logs_of(wish.logs, node, by));
         container.logs.push_back(std::move(logs));
     }
     container.capacity.cpu = wish.cpu;

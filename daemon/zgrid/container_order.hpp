@@ -10,10 +10,15 @@
 
 namespace znode::zgrid {
 
+/// Who hides secrets, for workloads of which version.
+struct Sealer {
+    const identity::Identity& self;
+    std::int64_t version = 2;
+};
+
 grid::Volume volume_of(const VolumeWish& wish);
 /// The password encrypted for the node.
-Result<grid::Zdb> zdb_of(
-    const ZdbWish& wish, const std::string& node, const identity::Identity& self);
+Result<grid::Zdb> zdb_of(const ZdbWish& wish, const std::string& node, const Sealer& by);
 
 /// What a container's document needs to know of other parts.
 struct ContainerParts {
@@ -23,7 +28,7 @@ struct ContainerParts {
     std::map<std::string, std::string> zdbs;     ///< namespace:password@host:port by name.
 };
 Result<grid::Container> container_of(
-    const ContainerWish& wish, const ContainerParts& parts, const identity::Identity& self);
+    const ContainerWish& wish, const ContainerParts& parts, const Sealer& by);
 
 /// One text per wish, the same for the same wish: what tells whether a part has changed. Not to be
 /// shown, since short passwords could be guessed from it.

@@ -20,6 +20,7 @@ struct Context {
     asio::io_context* loop = nullptr;
     std::string explorer = "http://127.0.0.1:8080";
     std::filesystem::path identity;  ///< User seed file, format 1.1.0.
+    std::string era = "auto";        ///< Of the explorer, or "pools", "reservations".
     bool json = false;
     int exit_code = good;  ///< Set by the command's callback.
 };

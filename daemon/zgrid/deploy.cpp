@@ -1,18 +1,25 @@
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <set>
 
 #include "base/text.hpp"
 #include "commands.hpp"
 #include "container_order.hpp"
 #include "grid/document.hpp"
+#include "grid/json.hpp"
+#include "grid/units.hpp"
 #include "kernel/files.hpp"
 #include "network_run.hpp"
 #include "placement.hpp"
 #include "status/terminal.hpp"
+#include "status/time.hpp"
 
 namespace znode::zgrid {
 
 namespace {
+
+constexpr std::chrono::seconds default_lifetime{86'400};
 
 struct DeployOptions {
     std::string file;
@@ -26,7 +33,8 @@ struct DeployOptions {
 class Deployer {
 public:
     Deployer(const Context& context, Session& session, State& state, Deployment deployment)
-        : session_{session},
+        : context_{context},
+          session_{session},
           state_{state},
           deployment_{std::move(deployment)},
           progress_{context, session},
@@ -38,6 +46,14 @@ public:
     {
         patience_ = std::chrono::duration_cast<Duration>(
             std::chrono::duration<double, std::ratio<60>>{options.timeout_minutes});
+        if (session_.api->era() == explorer::Era::reservations)
+            session_.api->set_lifetime(deployment_.duration.value_or(default_lifetime));
+        else if (deployment_.duration)
+            co_return fail(
+                Errc::invalid,
+                "line " + std::to_string(deployment_.duration_line) +
+                    ": duration is for explorers of the reservations era; here the pool says how "
+                    "long things live");
         CO_TRY_DO(co_await gather());
         CO_TRY(placement_, place(deployment_, facts_));
         CO_TRY_DO(check_nodes());
@@ -137,24 +153,115 @@ private:
         return {};
     }
 
-    Result<> show_plan() const
+    /// What is to be ordered, and what it costs.
+    Result<> show_plan()
     {
-        status::Table table{{"part", "node", "what happens"}};
+        status::Table table{{"part", "node", "what happens", ">CU", ">SU"}};
+        std::string json;
+        grid::CloudUnits sum;
+        const auto row = [&](const std::string& part,
+                             const std::string& node,
+                             const std::string& what,
+                             const grid::CloudUnits& units) {
+            table.row({part, node.substr(0, 8), what, units_text(units.cu), units_text(units.su)});
+            json += json.empty() ? "{\"part\":" : ",{\"part\":";
+            grid::json::append_string(json, part);
+            json += ",\"node\":\"" + node + "\",\"what\":";
+            grid::json::append_string(json, what);
+            json += ",\"cu\":" + units_text(units.cu) + ",\"su\":" + units_text(units.su) + "}";
+            sum.cu += units.cu;
+            sum.su += units.su;
+        };
         for (const auto& wish : deployment_.networks) {
             const auto& nodes = placement_.networks.at(wish.name);
             TRY(const auto subnets, divide(wish.range, nodes, taken_of(wish.name)));
             for (const auto& node : nodes)
-                table.row(
-                    {"network." + wish.name,
-                     node.substr(0, 8),
-                     (facts_.settled.contains("network." + wish.name + "@" + node) ? "is there: "
-                                                                                   : "ordered: ") +
-                         subnets.at(node).text()});
+                row("network." + wish.name,
+                    node,
+                    (facts_.settled.contains("network." + wish.name + "@" + node) ? "is there: "
+                                                                                  : "ordered: ") +
+                        subnets.at(node).text(),
+                    {});
         }
-        for (const auto& [key, node] : placement_.parts)
-            table.row({key, node.substr(0, 8), alive_.contains(key) ? "is there" : "ordered"});
-        progress_.say(table.text(terminal_width(), terminal_has_colors()));
+        for (const auto& [key, node] : placement_.parts) {
+            const bool there = alive_.contains(key);
+            TRY(const auto units, there ? Result<grid::CloudUnits>{} : units_of(key));
+            row(key, node, there ? "is there" : "ordered", units);
+        }
+        if (context_.json) {
+            print(
+                "{\"dry_run\":true,\"parts\":[" + json + "],\"cu\":" + units_text(sum.cu) +
+                ",\"su\":" + units_text(sum.su) + ",\"pool\":" + std::to_string(pool_.pool_id) +
+                ",\"pool_seconds\":" + std::to_string(pool_lasts(sum)) + "}\n");
+            return {};
+        }
+        print(table.text(terminal_width(), terminal_has_colors()));
+        print(cost_text(sum));
         return {};
+    }
+
+    static std::string units_text(double units)
+    {
+        std::array<char, 32> text{};
+        std::snprintf(text.data(), text.size(), "%.3f", units);
+        return text.data();
+    }
+
+    /// What the explorer will charge for a part that is to be ordered.
+    Result<grid::CloudUnits> units_of(const std::string& key) const
+    {
+        grid::Workload workload;
+        for (const auto& wish : deployment_.volumes)
+            if ("volume." + wish.name == key) workload.data = volume_of(wish);
+        for (const auto& wish : deployment_.zdbs)
+            if ("zdb." + wish.name == key) {
+                grid::Zdb zdb;
+                zdb.size = wish.size;
+                zdb.disk_type = wish.type;
+                workload.data = zdb;
+            }
+        for (const auto& wish : deployment_.containers)
+            if ("container." + wish.name == key) {
+                grid::Container container;
+                container.capacity = {
+                    wish.cpu, wish.memory, static_cast<std::uint64_t>(wish.disk), wish.disk_type};
+                workload.data = container;
+            }
+        workload.workload_type = grid::type_of(workload.data);
+        TRY(const auto units, grid::resource_units(workload));
+        return grid::cloud_units(units);
+    }
+
+    /// Seconds until the pool is empty with all that uses it now and this beside it; -1: for ever.
+    std::int64_t pool_lasts(const grid::CloudUnits& more) const
+    {
+        double least = -1;
+        const auto until_empty = [&](double balance, double used) {
+            if (used <= 0) return;
+            const auto seconds = std::max(balance, 0.0) / used;
+            if (least < 0 || seconds < least) least = seconds;
+        };
+        until_empty(pool_.cus, pool_.active_cu + more.cu);
+        until_empty(pool_.sus, pool_.active_su + more.su);
+        return static_cast<std::int64_t>(least);
+    }
+
+    std::string cost_text(const grid::CloudUnits& sum) const
+    {
+        if (session_.api->era() == explorer::Era::reservations) {
+            const auto lifetime = deployment_.duration.value_or(default_lifetime);
+            return "new: " + units_text(sum.cu) + " CU, " + units_text(sum.su) +
+                   " SU; reserved for " +
+                   status::format_seconds(static_cast<double>(lifetime.count())) +
+                   ", then it ends by itself\n";
+        }
+        const auto seconds = pool_lasts(sum);
+        return "new: " + units_text(sum.cu) + " CU, " + units_text(sum.su) + " SU; pool " +
+               std::to_string(pool_.pool_id) +
+               (seconds < 0 ? " is not used by anything\n"
+                : seconds == 0
+                    ? " is empty: extend it first with zgrid pool extend\n"
+                    : " then lasts " + status::format_seconds(static_cast<double>(seconds)) + "\n");
     }
 
     std::vector<std::pair<std::string, IpNetwork>> taken_of(const std::string& name) const
@@ -212,6 +319,8 @@ private:
                 id);
     }
 
+    Sealer sealer() const { return {session_.self, session_.api->workload_version()}; }
+
     Task<Result<>> order_volume(const VolumeWish& wish)
     {
         const auto key = "volume." + wish.name;
@@ -227,7 +336,7 @@ private:
         const auto print_of_it = fingerprint(wish);
         if (is_kept(key, print_of_it)) co_return Result<>{};
         if (alive_.contains(key)) co_return data_would_be_lost(key);
-        CO_TRY(auto data, zdb_of(wish, placement_.parts.at(key), session_.self));
+        CO_TRY(auto data, zdb_of(wish, placement_.parts.at(key), sealer()));
         co_return co_await order(key, print_of_it, std::move(data), "");
     }
 
@@ -252,7 +361,7 @@ private:
 
         CO_TRY(parts.zdbs, co_await references(wish));
         CO_TRY(parts.ip, address_of(wish, key, parts.node));
-        CO_TRY(auto data, container_of(wish, parts, session_.self));
+        CO_TRY(auto data, container_of(wish, parts, sealer()));
         if (const auto old = alive_.find(key); old != alive_.end()) {
             const auto ended = co_await session_.api->delete_workload(old->second.id);
             if (!ended && ended.error().code != Errc::exists)
@@ -363,6 +472,7 @@ private:
         co_return state_.save();
     }
 
+    const Context& context_;
     Session& session_;
     State& state_;
     Deployment deployment_;
@@ -378,11 +488,11 @@ private:
 
 Task<Result<>> deploy(Context* context, Deployment deployment, DeployOptions options)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
     Deployer deployer{*context, *session, state, std::move(deployment)};
-    auto outcome = co_await deployer.run(std::move(options));
-    if (context->json) print(deployer.progress().json());
+    auto outcome = co_await deployer.run(options);
+    if (context->json && !options.dry_run) print(deployer.progress().json());
     co_return outcome;
 }
 
@@ -409,7 +519,8 @@ void add_deploy(CLI::App& app, Context& context)
     auto options = std::make_shared<DeployOptions>();
     command->add_option("FILE", options->file)->required()->check(CLI::ExistingFile);
     command->add_flag("--wait", options->wait, "until everything has a result");
-    command->add_flag("--dry-run", options->dry_run, "only say where things would go");
+    command->add_flag(
+        "--dry-run", options->dry_run, "only say where things would go and what they cost");
     command->add_option("--timeout", options->timeout_minutes, "minutes")->capture_default_str();
     command->callback([&context, options] { read_and_deploy(context, *options); });
 }

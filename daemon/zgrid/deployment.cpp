@@ -137,8 +137,8 @@ public:
         if (value != any_node && !identity::key_of_node(value))
             wrong(at, "'" + printable(value, 60) + "' is no node id; write one, or \"auto\"");
     }
-    /// A table of texts.
-    std::map<std::string, std::string> texts(const char* key)
+    /// A table of texts; `lines` learns where "key.NAME" stands.
+    std::map<std::string, std::string> texts(const char* key, std::map<std::string, int>& lines)
     {
         std::map<std::string, std::string> found;
         const auto* node = find(key);
@@ -149,6 +149,7 @@ public:
             return found;
         }
         for (const auto& [name, value] : *table) {
+            lines[std::string{key} + "." + std::string{name.str()}] = line_of(value);
             if (const auto text = value.value_exact<std::string>())
                 found.emplace(std::string{name.str()}, *text);
             else
@@ -251,6 +252,7 @@ ContainerWish read_container(Members& members)
     members.node("node", wish.node);
     wish.network = members.text("network", true).value_or("");
     if (const auto ip = members.text("ip")) {
+        wish.lines["ip"] = members.line("ip");
         wish.ip = IpAddress::parse(*ip);
         if (!wish.ip || !wish.ip->is_v4()) members.wrong("ip", "must be an IPv4 address");
     }
@@ -267,14 +269,14 @@ ContainerWish read_container(Members& members)
     wish.memory = members.size("memory", mib, true).value_or(0);
     wish.disk = members.size("disk", mib, false).value_or(0);
     read_disk_type(members, "disk_type", wish.disk_type);
-    for (auto& [path, volume] : members.texts("volumes")) {
+    for (auto& [path, volume] : members.texts("volumes", wish.lines)) {
         const bool is_gwid = grid::Gwid::parse(volume).has_value();
         if (!path.starts_with('/') || path == "/")
             members.wrong("volumes", "'" + printable(path) + "' must be an absolute path below /");
         wish.volumes.push_back({path, volume, is_gwid});
     }
-    wish.env = members.texts("env");
-    for (auto& [name, value] : members.texts("secret_env"))
+    wish.env = members.texts("env", wish.lines);
+    for (auto& [name, value] : members.texts("secret_env", wish.lines))
         wish.secret_env.emplace(name, Secret{value});
     read_logs(members, wish);
     return wish;
@@ -321,49 +323,55 @@ const Wish* named(const std::vector<Wish>& wishes, std::string_view name)
 void check_value(
     const Deployment& deployment,
     const ContainerWish& container,
+    const std::string& member,
     std::string_view value,
     std::vector<Mistake>& mistakes)
 {
     for (const auto& name : zdbs_in(value))
         if (named(deployment.zdbs, name) == nullptr)
             mistakes.push_back(
-                {container.line,
-                 "container." + container.name + ": there is no zdb." + printable(name) +
-                     " in this file to refer to"});
+                {container.line_of(member),
+                 "container." + container.name + ": " + printable(member) + ": there is no zdb." +
+                     printable(name) + " in this file to refer to"});
 }
 
 void check_container(
     const Deployment& deployment, const ContainerWish& container, std::vector<Mistake>& mistakes)
 {
-    const auto wrong = [&](const std::string& text) {
-        mistakes.push_back({container.line, "container." + container.name + ": " + text});
+    const auto wrong = [&](const std::string& member, const std::string& text) {
+        mistakes.push_back(
+            {container.line_of(member), "container." + container.name + ": " + text});
     };
     const auto* network = named(deployment.networks, container.network);
     if (network != nullptr && container.ip && network->range.length != 0 &&
         !network->range.contains(*container.ip))
         wrong(
+            "ip",
             "ip " + container.ip->text() + " is not in " + network->range.text() +
-            ", the range of network." + network->name);
+                ", the range of network." + network->name);
     for (const auto& mount : container.volumes) {
         if (mount.is_gwid) continue;
         const auto* volume = named(deployment.volumes, mount.volume);
         if (volume == nullptr)
             wrong(
+                "volumes." + mount.path,
                 "there is no volume." + printable(mount.volume) +
-                " in this file; an older one is named by its id, such as \"12-1\"");
+                    " in this file; an older one is named by its id, such as \"12-1\"");
         else if (
             volume->node != any_node && container.node != any_node &&
             volume->node != container.node)
-            wrong("volume." + volume->name + " is on another node; both must be on one");
+            wrong(
+                "volumes." + mount.path,
+                "volume." + volume->name + " is on another node; both must be on one");
     }
     for (const auto& [name, value] : container.env)
-        check_value(deployment, container, value, mistakes);
+        check_value(deployment, container, "env." + name, value, mistakes);
     for (const auto& [name, value] : container.secret_env)
-        check_value(deployment, container, value.reveal(), mistakes);
+        check_value(deployment, container, "secret_env." + name, value.reveal(), mistakes);
     for (const auto& other : deployment.containers)
         if (&other < &container && other.ip && other.ip == container.ip &&
             other.network == container.network)
-            wrong("has the ip of container." + other.name);
+            wrong("ip", "has the ip of container." + other.name);
 }
 
 Deployment read_file(const toml::table& table, std::vector<Mistake>& mistakes)
@@ -377,6 +385,13 @@ Deployment read_file(const toml::table& table, std::vector<Mistake>& mistakes)
                 deployment.pool = *id;
             else if (pool->value_exact<std::string>() != "auto")
                 file.wrong("pool", "must be the number of a pool, or \"auto\"");
+        }
+        if (const auto duration = file.text("duration")) {
+            deployment.duration_line = file.line("duration");
+            if (const auto lifetime = parse_lifetime(*duration))
+                deployment.duration = *lifetime;
+            else
+                file.wrong("duration", lifetime.error().message);
         }
         read_each(file, "network", &read_network, deployment.networks, mistakes);
         read_each(file, "volume", &read_volume, deployment.volumes, mistakes);
@@ -416,6 +431,22 @@ std::string to_text(const std::vector<Mistake>& mistakes, const std::filesystem:
         text += ": " + mistake.text;
     }
     return text;
+}
+
+Result<std::chrono::seconds> parse_lifetime(std::string_view text)
+{
+    const auto unit = text.empty() ? ' ' : text.back();
+    const std::int64_t seconds = unit == 'm'   ? 60
+                                 : unit == 'h' ? 3600
+                                 : unit == 'd' ? 86'400
+                                 : unit == 'w' ? 604'800
+                                 : unit == 's' ? 1
+                                               : 0;
+    const auto number =
+        seconds == 0 ? std::nullopt : to_number<std::int64_t>(text.substr(0, text.size() - 1));
+    if (!number || *number < 1 || *number > 1'000'000'000 / seconds)
+        return fail(Errc::invalid, "must be a time such as \"24h\", \"90m\" or \"30d\"");
+    return std::chrono::seconds{*number * seconds};
 }
 
 std::vector<std::string> zdbs_in(std::string_view value)

@@ -1,6 +1,7 @@
 #pragma once
 // The file that `zgrid deploy` reads. Pure: text in, wishes or a list of all mistakes out.
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -70,10 +71,21 @@ struct ContainerWish {
     std::map<std::string, std::string> env;
     std::map<std::string, Secret> secret_env;
     Secret logs;  ///< URL; may carry a password.
+    /// Where members stand that are checked against other parts: "ip", "env.NAME", "volumes./PATH".
+    std::map<std::string, int> lines;
+
+    int line_of(const std::string& member) const
+    {
+        const auto known = lines.find(member);
+        return known == lines.end() ? line : known->second;
+    }
 };
 
 struct Deployment {
     std::string name;
+    /// How long all of it shall live where the explorer is of the reservations era; absent: a day.
+    std::optional<std::chrono::seconds> duration;
+    int duration_line = 0;
     std::optional<std::int64_t> pool;  ///< Absent: one of the owner's that covers the nodes.
     std::vector<NetworkWish> networks;
     std::vector<VolumeWish> volumes;
@@ -97,6 +109,9 @@ ReadDeployment read_deployment(std::string_view text);
 
 /// "FILE:LINE: text" for each, by line.
 std::string to_text(const std::vector<Mistake>& mistakes, const std::filesystem::path& file);
+
+/// "24h", "90m", "30d", "2w". Errc::invalid.
+Result<std::chrono::seconds> parse_lifetime(std::string_view text);
 
 /// Names of the 0-dbs that a value refers to by "{zdb.NAME}".
 std::vector<std::string> zdbs_in(std::string_view value);

@@ -15,7 +15,7 @@ constexpr std::size_t flist_limit = std::size_t{64} << 20U;
 
 Task<Result<>> publish(Context* context, std::filesystem::path file, std::string name)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     if (name.empty()) {
         CO_TRY(const auto user, co_await session->api->user(session->user()));
         auto folder = user.name;

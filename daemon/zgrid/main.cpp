@@ -21,6 +21,10 @@ int main(int argc, char** argv)
     app.add_option("--identity", context.identity, "seed file of the user")
         ->envname("ZGRID_IDENTITY")
         ->capture_default_str();
+    app.add_option("--era", context.era, "what the explorer speaks")
+        ->envname("ZGRID_ERA")
+        ->check(CLI::IsMember({"auto", "pools", "reservations"}))
+        ->capture_default_str();
     app.add_flag("--json", context.json, "answers as JSON");
     app.fallthrough();
     app.require_subcommand(1);

@@ -51,7 +51,7 @@ Result<NetworkOrder> network_order_of(const NetworkOptions& options)
 Task<Result<>> create_network(Context* context, NetworkOptions options)
 {
     CO_TRY(auto order, network_order_of(options));
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
     const auto wanted = options.pool != 0 ? std::optional{options.pool} : std::nullopt;
     CO_TRY(const auto pool, co_await choose_pool(session.get(), wanted, order.nodes));
@@ -66,7 +66,7 @@ Task<Result<>> create_network(Context* context, NetworkOptions options)
 
 Task<Result<>> write_laptop_file(Context* context, NetworkOptions options)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
     const auto known = state.grid().networks.find(options.name);
     if (known == state.grid().networks.end())
@@ -90,7 +90,7 @@ Task<Result<>> write_laptop_file(Context* context, NetworkOptions options)
 
 Task<Result<>> list_networks(Context* context)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
     status::Table table{{"network", "range", "subnet", "node", ">port", "workload"}};
     std::string json = "[";

@@ -43,6 +43,16 @@ bool is_alive(const grid::Workload& workload)
 Task<Result<grid::Pool>> choose_pool(
     Session* session, std::optional<std::int64_t> wanted, std::vector<std::string> nodes)
 {
+    if (session->api->era() == explorer::Era::reservations) {
+        if (wanted)
+            co_return fail(
+                Errc::invalid, "this explorer is of the reservations era, which has no pools");
+        // Everything is reserved for a time, on whatever node.
+        CO_TRY(const auto nodes_there, co_await session->api->nodes({}));
+        grid::Pool all;
+        for (const auto& node : nodes_there) all.node_ids.push_back(node.node_id);
+        co_return all;
+    }
     CO_TRY(auto pools, co_await session->api->pools());
     for (auto& pool : pools) {
         if (wanted && pool.pool_id != *wanted) continue;

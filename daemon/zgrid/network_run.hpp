@@ -7,7 +7,8 @@
 namespace znode::zgrid {
 
 /// A pool of the user: the wanted one, or the first that has all these nodes. Errc::not_found says
-/// which nodes no pool covers.
+/// which nodes no pool covers. In the reservations era, which has none, one of number 0 over all
+/// nodes.
 Task<Result<grid::Pool>> choose_pool(
     Session* session, std::optional<std::int64_t> wanted, std::vector<std::string> nodes);
 

@@ -32,7 +32,7 @@ std::string gib_text(double free, double total)
 
 Task<Result<>> list_nodes(Context* context, NodeOptions options)
 {
-    CO_TRY(auto session, open_session(*context, Who::anybody));
+    CO_TRY(auto session, co_await open_session(context, Who::anybody));
     if (options.farm != 0) options.filter.farm = options.farm;
     CO_TRY(auto nodes, co_await session->api->nodes(options.filter));
     const auto now = unix_now();
@@ -65,7 +65,7 @@ Task<Result<>> list_nodes(Context* context, NodeOptions options)
 
 Task<Result<>> show_node(Context* context, std::string id)
 {
-    CO_TRY(auto session, open_session(*context, Who::anybody));
+    CO_TRY(auto session, co_await open_session(context, Who::anybody));
     CO_TRY(const auto node, co_await session->api->node(id));
     if (context->json) {
         print(grid::to_json(node) + '\n');
@@ -109,7 +109,7 @@ Task<Result<>> show_node(Context* context, std::string id)
 
 Task<Result<>> configure_public(Context* context, NodeOptions options)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     grid::PublicConfig config;
     config.master = options.master;
     CO_TRY(config.ipv4, grid::IpRange::parse(options.ipv4));

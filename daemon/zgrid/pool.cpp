@@ -29,7 +29,7 @@ Task<Result<>> reserve_pool(Context* context, PoolOptions options)
 {
     if (options.cu <= 0 && options.su <= 0)
         co_return fail(Errc::invalid, "a pool needs --cu (compute units) or --su (storage units)");
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     grid::PoolData data;
     data.pool_id = options.id;
     data.cus = unit_seconds(options.cu, options.days);
@@ -72,7 +72,7 @@ std::string left_text(const grid::Pool& pool)
 
 Task<Result<>> list_pools(Context* context)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(const auto pools, co_await session->api->pools());
     if (context->json) {
         print(grid::list_to_json(pools) + '\n');

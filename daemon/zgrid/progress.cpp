@@ -36,7 +36,7 @@ grid::Workload common_workload(const Session& session, std::int64_t pool, std::s
     workload.signing_request_provision.signers = grid::List<std::int64_t>::none();
     workload.signing_request_delete.signers = {session.user()};
     workload.signing_request_delete.quorum_min = 1;
-    workload.version = 2;
+    workload.version = session.api->workload_version();
     return workload;
 }
 

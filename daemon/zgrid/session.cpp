@@ -36,14 +36,20 @@ Result<identity::Identity> identity_for(const Context& context, Who who)
 
 }  // namespace
 
-Result<std::unique_ptr<Session>> open_session(const Context& context, Who who)
+Task<Result<std::unique_ptr<Session>>> open_session(const Context* context, Who who)
 {
-    TRY(auto base, http::parse_url(explorer::explorer_root(context.explorer)));
-    TRY(auto self, identity_for(context, who));
+    CO_TRY(auto base, http::parse_url(explorer::explorer_root(context->explorer)));
+    CO_TRY(auto self, identity_for(*context, who));
     auto session = std::make_unique<Session>(Session{std::move(self), nullptr, nullptr});
-    session->client = http::make_client(*context.loop, std::move(base));
-    session->api = explorer::make_customer_api(*session->client, session->self);
-    return session;
+    session->client = http::make_client(*context->loop, std::move(base));
+    auto era = explorer::era_of(context->era);
+    if (!era) {
+        auto found = co_await explorer::ask_era(*session->client, session->self);
+        if (!found) co_return tl::unexpected(std::move(found).error());
+        era = *found;
+    }
+    session->api = explorer::make_customer_api(*session->client, session->self, *era);
+    co_return session;
 }
 
 std::int64_t unix_now()

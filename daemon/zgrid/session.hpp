@@ -20,9 +20,9 @@ struct Session {
 /// Who asks: anybody (lists), somebody with a key, or a user that the explorer knows.
 enum class Who { anybody, key, user };
 
-/// Loads the identity and gets ready; does not connect yet. The session outlives what its API gives
-/// out. Errc::not_found says how to make an identity.
-Result<std::unique_ptr<Session>> open_session(const Context& context, Who who);
+/// Loads the identity and gets ready; asks the explorer for its era unless that was given. The
+/// session outlives what its API gives out. Errc::not_found says how to make an identity.
+Task<Result<std::unique_ptr<Session>>> open_session(const Context* context, Who who);
 
 /// Seconds since 1970.
 std::int64_t unix_now();

@@ -38,7 +38,7 @@ Result<identity::Identity> key_for_new_user(const std::filesystem::path& file)
 Task<Result<>> create_user(Context* context, std::string name, std::string email)
 {
     CO_TRY(auto key, key_for_new_user(context->identity));
-    CO_TRY(auto session, open_session(*context, Who::key));
+    CO_TRY(auto session, co_await open_session(context, Who::key));
     auto created = co_await session->api->create_user(name, email);
     if (!created && created.error().code == Errc::exists) {
         // An interrupted run may have registered this very key.
@@ -52,9 +52,21 @@ Task<Result<>> create_user(Context* context, std::string name, std::string email
     co_return Result<>{};
 }
 
+Task<Result<>> update_user(Context* context, grid::User changes)
+{
+    CO_TRY(auto session, co_await open_session(context, Who::user));
+    CO_TRY(auto user, co_await session->api->user(session->user()));
+    user.email = std::move(changes.email);
+    user.host = std::move(changes.host);
+    user.description = std::move(changes.description);
+    CO_TRY_DO(co_await session->api->update_user(user));
+    show_user(*context, user);
+    co_return Result<>{};
+}
+
 Task<Result<>> show_identity(Context* context)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     CO_TRY(const auto user, co_await session->api->user(session->user()));
     show_user(*context, user);
     co_return Result<>{};
@@ -74,6 +86,13 @@ void add_user(CLI::App& app, Context& context)
     create->add_option("--email", *email)->required();
     create->callback(
         [&context, name, email] { execute(context, create_user(&context, *name, *email)); });
+
+    auto* update = user->add_subcommand("update", "change what is known of you");
+    auto changes = std::make_shared<grid::User>();
+    update->add_option("--email", changes->email);
+    update->add_option("--host", changes->host);
+    update->add_option("--description", changes->description);
+    update->callback([&context, changes] { execute(context, update_user(&context, *changes)); });
 
     user->add_subcommand("show", "who the identity file belongs to")->callback([&context] {
         execute(context, show_identity(&context));

@@ -28,7 +28,7 @@ std::string state_of(const grid::Workload& workload)
 
 Task<Result<>> list_workloads(Context* context, bool all)
 {
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     const auto filter = all ? std::nullopt : std::optional{grid::NextAction::deploy};
     CO_TRY(const auto workloads, co_await session->api->workloads(filter));
     if (context->json) {
@@ -54,7 +54,7 @@ Task<Result<>> list_workloads(Context* context, bool all)
 Task<Result<>> show_workload(Context* context, std::string id)
 {
     CO_TRY(const auto number, id_of(id));
-    CO_TRY(auto session, open_session(*context, Who::anybody));
+    CO_TRY(auto session, co_await open_session(context, Who::anybody));
     CO_TRY(const auto workload, co_await session->api->workload(number));
     if (context->json) {
         print(grid::to_json(workload) + '\n');
@@ -81,7 +81,7 @@ Task<Result<>> show_workload(Context* context, std::string id)
 Task<Result<>> delete_workload(Context* context, std::string id, bool wait)
 {
     CO_TRY(const auto number, id_of(id));
-    CO_TRY(auto session, open_session(*context, Who::user));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
     const auto deleted = co_await session->api->delete_workload(number);
     if (!deleted && deleted.error().code != Errc::exists) co_return tl::unexpected(deleted.error());
     if (wait) {

@@ -62,6 +62,23 @@ TEST(DeploymentTest, NamesTheLineOfBrokenSyntax)
     EXPECT_EQ(read.mistakes[0].line, 2);
 }
 
+TEST(DeploymentTest, ReadsHowLongItShallLive)
+{
+    EXPECT_EQ(parse_lifetime("24h"), std::chrono::hours{24});
+    EXPECT_EQ(parse_lifetime("90m"), std::chrono::minutes{90});
+    EXPECT_EQ(parse_lifetime("8s"), std::chrono::seconds{8});
+    EXPECT_EQ(parse_lifetime("30d"), std::chrono::hours{720});
+    for (const auto* wrong : {"", "h", "0h", "-1h", "1 h", "24", "99999999999999999999w", "1y"})
+        EXPECT_FALSE(parse_lifetime(wrong)) << wrong;
+
+    EXPECT_EQ(
+        read_deployment("name = \"x\"\nduration = \"2d\"").deployment.duration,
+        std::chrono::hours{48});
+    const auto read = read_deployment("name = \"x\"\nduration = 3");
+    ASSERT_EQ(read.mistakes.size(), 1U);
+    EXPECT_EQ(read.mistakes[0].line, 2);
+}
+
 TEST(DeploymentTest, PutsResultsIntoValues)
 {
     EXPECT_THAT(zdbs_in("{zdb.a},{zdb.b} {zdb"), testing::ElementsAre("a", "b"));
