@@ -413,6 +413,7 @@ Result<Config> parse_config(
         "explorer.era = \"reservations\"",
         "use an explorer of the pools era");
     not_yet(config.network.fix_forward, "network.fix_forward", "leave it away");
+    not_yet(!config.zdb.user.empty(), "zdb.user", "leave it away: 0-dbs are served by root");
     not_yet(!config.containers.init, "containers.init = false", "leave it away");
     for (const auto& pool : config.storage.pools)
         not_yet(

@@ -63,7 +63,6 @@ TEST(ConfigTest, ShippedFileNeedsOnlyTheFarm)
 
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_EQ(config->node.farm_id, 12);
-    EXPECT_EQ(config->zdb.user, "znode-zdb");
     EXPECT_EQ(config->storage.pools.size(), 1U);
 }
 

@@ -79,6 +79,11 @@ def workload(kind, name=None):
     return found[0]
 
 
+def all_running():
+    """What runs, as it is kept in FACTS to be compared after a reboot."""
+    return sorted([w["gwid"], w["type"], w["addresses"]] for w in workloads() if w["state"] == "running")
+
+
 def start_time(pid):
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rsplit(")", 1)[1].split()[19]
