@@ -145,7 +145,7 @@ private:
 
     Task<Result<std::optional<std::string>>> fact(std::string key);
     Task<Result<>> set_fact(std::string key, std::string value);
-    Task<Result<identity::PublicKey>> user_key(std::int64_t owner);
+    Task<Result<identity::PublicKey>> user_key(std::int64_t owner, bool fresh);
     Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
 
     asio::io_context& loop_;
@@ -194,13 +194,14 @@ Task<Result<>> App::set_fact(std::string key, std::string value)
     co_return co_await store_.run([&] { return journal_->set_fact(key, value); });
 }
 
-/// Kept, so that secrets can be read again without an explorer.
-Task<Result<identity::PublicKey>> App::user_key(std::int64_t owner)
+/// Kept, so that secrets can be read again without an explorer; a fresh one replaces it.
+Task<Result<identity::PublicKey>> App::user_key(std::int64_t owner, bool fresh)
 {
-    if (const auto known = keys_.find(owner); known != keys_.end()) co_return known->second;
+    if (const auto known = keys_.find(owner); known != keys_.end() && !fresh)
+        co_return known->second;
     const auto name = "user.key." + std::to_string(owner);
     CO_TRY(auto hex, co_await fact(name));
-    if (!hex || hex->empty()) {
+    if (!hex || hex->empty() || fresh) {
         auto user = co_await api_->user(owner);
         if (!user)
             co_return tl::unexpected(std::move(user).error().during(
@@ -209,7 +210,7 @@ Task<Result<identity::PublicKey>> App::user_key(std::int64_t owner)
         CO_TRY_DO(co_await set_fact(name, *hex));
     }
     CO_TRY(const auto key, identity::key_of_hex(*hex));
-    keys_.emplace(owner, key);
+    keys_.insert_or_assign(owner, key);
     co_return key;
 }
 
@@ -267,7 +268,9 @@ Task<Result<>> App::build()
     options.timeout = 10s;  // A poll brings its own.
     options.ca_file = config_.explorer.ca_file;
     client_ = http::make_client(loop_, url, options);
-    api_ = explorer::make_node_api(*client_, identity_);
+    const auto era = explorer::era_of(config_.explorer.era);
+    api_ = era ? explorer::make_node_api(*client_, identity_, *era)
+               : explorer::make_any_node_api(loop_, *client_, identity_);
 
     planner_ = std::make_unique<engine::NodePlanner>(
         engine::Resources{
@@ -279,7 +282,7 @@ Task<Result<>> App::build()
             *flists_,
             *containers_,
             *shippers_,
-            [this](std::int64_t owner) { return user_key(owner); },
+            [this](std::int64_t owner) { return user_key(owner, false); },
             [this](std::int64_t owner) { return uid_range(owner); },
             [this](std::string key) { return fact(std::move(key)); },
             [this](std::string key, std::string value) {
@@ -302,7 +305,14 @@ Task<Result<>> App::build()
 
     documents_ = std::make_unique<NodeDocuments>(config_, *networks_, *volumes_);
     link_ = std::make_unique<engine::ExplorerLink>(
-        loop_, *api_, node_id, documents_->announcement(), log_);
+        loop_,
+        *api_,
+        node_id,
+        documents_->announcement(),
+        engine::CustomerCheck{
+            engine::verify_of(config_.explorer.verify).value_or(engine::Verify::when_possible),
+            [this](std::int64_t owner, bool fresh) { return user_key(owner, fresh); }},
+        log_);
     engine_ = std::make_unique<engine::Engine>(
         engine::Engine::Parts{
             loop_,

@@ -349,6 +349,7 @@ Result<Config> parse_config(
     reader.section(root, "explorer");
     reader.text("url", config.explorer.url);
     reader.text("era", config.explorer.era, {"auto", "pools", "reservations"});
+    reader.text("verify", config.explorer.verify, {"never", "when-possible", "always"});
     reader.text("ca_file", config.explorer.ca_file);
     reader.end_section();
 
@@ -408,10 +409,6 @@ Result<Config> parse_config(
             reader.mistake(std::string{setting} + " is not supported by this version; " + instead);
     };
     not_yet(config.node.mode == "zero-os", "node.mode = \"zero-os\"", "use \"host\"");
-    not_yet(
-        config.explorer.era == "reservations",
-        "explorer.era = \"reservations\"",
-        "use an explorer of the pools era");
     not_yet(config.network.fix_forward, "network.fix_forward", "leave it away");
     not_yet(!config.zdb.user.empty(), "zdb.user", "leave it away: 0-dbs are served by root");
     not_yet(!config.containers.init, "containers.init = false", "leave it away");

@@ -45,7 +45,8 @@ struct Config {
     } node;
     struct Explorer {
         std::string url;
-        std::string era = "auto";
+        std::string era = "auto";              ///< Or "pools", "reservations".
+        std::string verify = "when-possible";  ///< Customers' signatures; or "never", "always".
         std::string ca_file;
     } explorer;
     struct Storage {

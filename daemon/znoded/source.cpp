@@ -105,7 +105,7 @@ v1::Status AgentSource::status()
 
     auto* explorer = status.mutable_explorer();
     explorer->set_url(parts_.config.explorer.url);
-    explorer->set_era(link.registered ? "pools" : "");
+    explorer->set_era(link.era ? std::string{explorer::to_string(*link.era)} : std::string{});
     explorer->set_reachable(link.reachable);
     explorer->set_registered(link.registered);
     explorer->set_last_poll(time_text(link.last_poll));
@@ -162,6 +162,17 @@ v1::Status AgentSource::status()
         problem(
             shortage + "; new workloads are refused",
             "make room on that disk; what runs goes on, and new workloads are taken again at once");
+    for (const auto& [gwid, text] : parts_.engine.alarms())
+        problem(
+            text,
+            "what is here is kept; when it is really to go, take the node out with znoded --purge "
+            "or "
+            "give the explorer back its database");
+    if (link.refused_signatures > 0)
+        problem(
+            std::to_string(link.refused_signatures) +
+                " reservations were refused, for their customers did not sign them so",
+            "ask the explorer's operator; the journal names them");
     for (const auto& [about, trouble] : troubles_) problem(trouble.text, trouble.remedy);
 
     auto* maintenance = status.mutable_maintenance();
@@ -207,7 +218,11 @@ v1::Workload AgentSource::view_of(const engine::WorkloadView& view, bool with_hi
         result->set_delivered(view.reported);
     }
     workload.set_created(time_text(entry.accepted));
-    workload.mutable_details()->insert({"verified", entry.order.verified ? "yes" : "no"});
+    auto& details = *workload.mutable_details();
+    details["verified"] = entry.order.verified ? "yes" : "no";
+    details["era"] = explorer::to_string(entry.order.era);
+    if (entry.order.expires != 0)
+        details["expires"] = time_text(entry.order.expires * 1'000'000'000);
     if (with_history) {
         std::int64_t before = 0;
         for (const auto& event : view.history) {

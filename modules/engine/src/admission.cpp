@@ -20,6 +20,15 @@ Amounts& operator+=(Amounts& sum, const Amounts& more) noexcept
     return sum;
 }
 
+Amounts& operator-=(Amounts& sum, const Amounts& less) noexcept
+{
+    sum.cpus -= less.cpus;
+    sum.memory -= less.memory;
+    sum.ssd -= less.ssd;
+    sum.hdd -= less.hdd;
+    return sum;
+}
+
 Result<> admit(const Amounts& asked, const Amounts& taken, const Machine& machine)
 {
     if (asked.cpus > machine.cpus)

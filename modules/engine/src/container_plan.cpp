@@ -312,14 +312,14 @@ Result<std::unique_ptr<Plan>> NodePlanner::Impl::container_plan(
     add_step(*plan, "send the logs", state, ship_logs, stop_logs);
     add_step(*plan, "start the program", state, start_container, stop_container);
 
-    plan->data = [state] {
+    plan->data = [state, legacy = order.era == explorer::Era::reservations] {
         grid::ContainerResult result;
         result.id = state->gwid;
         result.ipv4 = state->joined.addresses.empty()
                           ? "<nil>"
                           : state->joined.addresses.front().address.text();
         result.ipv6 = state->joined.ipv6 ? state->joined.ipv6->text() : "<nil>";
-        result.yggdrasil = "";
+        if (!legacy) result.yggdrasil = "";
         return grid::to_json(result);
     };
     plan->addresses = [state] {

@@ -1,13 +1,41 @@
 #include "engine/engine.hpp"
 
 #include "base/failpoint.hpp"
+#include "base/text.hpp"
 #include "runner.hpp"
 
 namespace znode::engine {
 namespace {
 
-constexpr auto longest_delivery_pause = std::chrono::seconds{30};
 constexpr std::int64_t keep_gone_ns = std::int64_t{7} * 24 * 3600 * 1'000'000'000;
+/// How often the wall clock is looked at for reservations that end.
+constexpr auto longest_look = std::chrono::seconds{20};
+/// What seems to be over already when the agent starts is left alone for so long: the clock of a
+/// machine that boots may be wrong.
+constexpr auto boot_grace = std::chrono::minutes{1};
+
+std::int64_t unix_now() { return now_ns() / 1'000'000'000; }
+
+Letter removed_letter(const Order& order)
+{
+    Letter letter;
+    letter.gwid = order.gwid;
+    letter.kind = Letter::Kind::removed;
+    letter.category = order.type;
+    letter.epoch = unix_now();
+    return letter;
+}
+
+Letter error_letter(const Order& order, std::string message)
+{
+    Letter letter;
+    letter.gwid = order.gwid;
+    letter.category = order.type;
+    letter.message = std::move(message);
+    letter.data = "null";
+    letter.epoch = unix_now();
+    return letter;
+}
 
 }  // namespace
 
@@ -16,6 +44,9 @@ Engine::Engine(Parts parts, Machine machine, Patience patience)
       machine_{machine},
       patience_{patience},
       runners_{parts_.loop},
+      couriers_{parts_.loop},
+      changes_pending_{parts_.loop},
+      ends_changed_{parts_.loop},
       outbox_filled_{parts_.loop}
 {
 }
@@ -33,23 +64,30 @@ Task<Result<>> Engine::start()
     CO_TRY(
         last_sequence_, co_await parts_.store.run([&] { return parts_.journal.last_sequence(); }));
     letters_waiting_ = letters.size();
+    runners_.spawn(write_changes());
 
-    std::size_t alive = 0;
+    std::vector<Runner*> alive;
     for (auto& entry : entries) {
         const auto gwid = entry.order.gwid;
         const bool gone = entry.state == State::gone;
         auto& runner = by_gwid_[gwid];
         runner = std::make_unique<Runner>(*this, std::move(entry));
         if (gone) continue;  // Kept so that a late repetition of its order revives nothing.
-        ++alive;
+        alive.push_back(runner.get());
         CO_TRY(auto history, co_await parts_.store.run([&] {
             return parts_.journal.history_of(gwid);
         }));
-        for (auto& event : history) runner->remember(std::move(event));
-        runners_.spawn(runner->run());
+        for (auto& event : history) alive.back()->remember(std::move(event));
     }
-    parts_.log->info("journal read workloads={} unsent={}", alive, letters.size());
+    // All plans first: whoever goes on must find those it needs.
+    for (auto* const runner : alive) {
+        runner->make_plan();
+        ends_at(*runner);
+    }
+    for (auto* const runner : alive) runners_.spawn(runner->run());
+    parts_.log->info("journal read workloads={} unsent={}", alive.size(), letters.size());
     runners_.spawn(deliver_letters());
+    runners_.spawn(end_in_time());
     co_return Result<>{};
 }
 
@@ -57,57 +95,83 @@ Task<> Engine::stop()
 {
     stopping_ = true;
     co_await runners_.drain();
+    co_await couriers_.drain();
 }
 
-Task<Result<>> Engine::take(Incoming incoming)
+bool Engine::knows(const Order& order) const
 {
-    const auto gwid = incoming.order.gwid;
-    const auto known = by_gwid_.find(gwid);
-    if (known != by_gwid_.end()) {
-        auto& runner = *known->second;
-        const auto state = runner.entry().state;
-        if (state == State::gone) {
-            // The explorer has not heard, or has forgotten, that it is gone.
-            Letter removed;
-            removed.gwid = gwid;
-            removed.kind = Letter::Kind::removed;
-            removed.category = runner.entry().order.type;
-            removed.epoch = now_ns() / 1'000'000'000;
-            CO_TRY_DO(co_await parts_.store.run([&] { return parts_.journal.write(removed); }));
-            ++letters_waiting_;
-            outbox_filled_.notify();
-        } else if (incoming.remove) {
-            if (state != State::retiring && state != State::failed) runner.remove();
-        } else if (!incoming.explorer_has_result && runner.entry().was_ok) {
-            co_return co_await runner.repeat_result();
-        }
-        co_return Result<>{};
-    }
+    const auto known = by_gwid_.find(order.gwid);
+    return known != by_gwid_.end() && !known->second->is_other(order);
+}
 
+/// The explorer has given the number of something that is here to another reservation: an explorer
+/// that was rebuilt. What is here stays as it is, and nothing is said in its name any more.
+Engine::PendingPtr Engine::refuse_number(Runner& runner, const Incoming& incoming)
+{
+    runner.estrange();
+    const auto& gwid = incoming.order.gwid;
+    const auto& before = runner.entry().order;
+    if (!alarms_.contains(gwid))
+        parts_.log->error(
+            "the explorer gives the number {} to another reservation type={} owner={}; the {} of "
+            "customer {} stays",
+            gwid,
+            incoming.order.type,
+            incoming.order.owner,
+            before.type,
+            before.owner);
+    alarms_[gwid] = "the explorer has given the number of " + before.type + " " + gwid +
+                    " to another reservation; was it rebuilt?";
+    Change change;
+    if (!incoming.remove)
+        change.letters.push_back(error_letter(
+            incoming.order,
+            "the number " + gwid +
+                " belongs to an older workload on this node, which is kept; reserve again"));
+    change.letters.push_back(removed_letter(incoming.order));
+    return enqueue(std::move(change));
+}
+
+Engine::PendingPtr Engine::take_known(Runner& runner, const Incoming& incoming)
+{
+    const auto state = runner.entry().state;
+    if (state == State::gone) {
+        // The explorer has not heard, or has forgotten, that it is gone.
+        Change change;
+        change.letters.push_back(removed_letter(runner.entry().order));
+        return enqueue(std::move(change));
+    }
+    if (incoming.remove) {
+        if (state != State::retiring && state != State::failed) runner.remove();
+        return nullptr;
+    }
+    if (incoming.explorer_has_result || !runner.entry().was_ok) return nullptr;
+    auto letters = runner.result_again();
+    if (letters.empty()) return nullptr;
+    Change change;
+    change.letters = std::move(letters);
+    return enqueue(std::move(change));
+}
+
+Engine::PendingPtr Engine::take_new(Incoming incoming)
+{
     Entry entry;
     entry.order = std::move(incoming.order);
     entry.accepted = entry.since = now_ns();
+    const auto gwid = entry.order.gwid;
     if (incoming.remove) {
         // Never seen here: there is nothing to undo, and the explorer waits for the word.
-        Letter removed;
-        removed.gwid = gwid;
-        removed.kind = Letter::Kind::removed;
-        removed.category = entry.order.type;
-        removed.epoch = entry.accepted / 1'000'000'000;
-        CO_TRY_DO(co_await parts_.store.run([&] { return parts_.journal.write(removed); }));
-        ++letters_waiting_;
-        outbox_filled_.notify();
-        co_return Result<>{};
+        Change change;
+        change.letters.push_back(removed_letter(entry.order));
+        return enqueue(std::move(change));
     }
 
     std::string refusal = std::move(incoming.refusal);
     std::unique_ptr<Plan> plan;
     if (refusal.empty() && maintenance_)
         refusal = "the node is in maintenance: " + maintenance_reason_;
-    if (refusal.empty() && parts_.room) {
-        const auto room = co_await parts_.room();
-        if (!room) refusal = room.error().message;
-    }
+    if (refusal.empty() && entry.order.expires != 0 && entry.order.expires <= unix_now())
+        refusal = "the reservation is over already, by this node's clock";
     if (refusal.empty()) {
         auto planned = parts_.planner.plan(entry.order);
         if (planned)
@@ -116,7 +180,7 @@ Task<Result<>> Engine::take(Incoming incoming)
             refusal = planned.error().message;
     }
     if (plan) {
-        const auto admitted = admit(plan->amounts, taken(), machine_);
+        const auto admitted = admit(plan->amounts, taken_, machine_);
         if (!admitted) {
             refusal = admitted.error().message;
             plan.reset();
@@ -126,22 +190,67 @@ Task<Result<>> Engine::take(Incoming incoming)
     // In the map before the journal is asked: the next order of the page counts what this one
     // takes.
     auto runner = std::make_unique<Runner>(*this, entry);
+    auto* const made = runner.get();
+    by_gwid_[gwid] = std::move(runner);
     if (plan)
-        runner->adopt(std::move(plan));
+        made->adopt(std::move(plan));
     else
-        runner->refuse(refusal);
-    auto* const started = runner.get();
-    by_gwid_.emplace(gwid, std::move(runner));
-    const auto accepted = co_await parts_.store.run([&] { return parts_.journal.accept(entry); });
-    if (!accepted) {
-        by_gwid_.erase(gwid);
-        co_return tl::unexpected(accepted.error());
+        made->refuse(std::move(refusal));
+    Change change;
+    change.entry = std::move(entry);
+    return enqueue(std::move(change));
+}
+
+Task<Result<>> Engine::take(Incoming incoming)
+{
+    std::vector<Incoming> page;
+    page.push_back(std::move(incoming));
+    return take_all(std::move(page));
+}
+
+Task<Result<>> Engine::take_all(std::vector<Incoming> page)
+{
+    if (parts_.room) {
+        const auto room = co_await parts_.room();
+        for (auto& incoming : page)
+            if (!room && incoming.refusal.empty() && !by_gwid_.contains(incoming.order.gwid))
+                incoming.refusal = room.error().message;
     }
-    published(*accepted);
-    parts_.log->info(
-        "workload {} type={} state=waiting owner={}", gwid, entry.order.type, entry.order.owner);
-    runners_.spawn(started->run());
-    co_return Result<>{};
+    std::vector<PendingPtr> waiting;
+    for (auto& incoming : page) {
+        const auto known = by_gwid_.find(incoming.order.gwid);
+        PendingPtr pending;
+        if (known == by_gwid_.end())
+            pending = take_new(std::move(incoming));
+        else if (!known->second->is_other(incoming.order))
+            pending = take_known(*known->second, incoming);
+        else if (known->second->entry().state == State::gone && known->second->has_ended())
+            pending = take_new(std::move(incoming));
+        else
+            pending = refuse_number(*known->second, incoming);
+        if (pending) waiting.push_back(std::move(pending));
+    }
+    Result<> outcome;
+    for (const auto& pending : waiting) {
+        const auto event = co_await written(pending);
+        const auto& entry = pending->change.entry;
+        if (!event && outcome) outcome = tl::unexpected(event.error());
+        if (!entry) continue;
+        const auto taken = by_gwid_.find(entry->order.gwid);
+        if (taken == by_gwid_.end()) continue;
+        if (!event) {
+            taken->second->forget();
+            by_gwid_.erase(taken);
+            continue;
+        }
+        published(*event);
+        const auto& order = entry->order;
+        parts_.log->info(
+            "workload {} type={} state=waiting owner={}", order.gwid, order.type, order.owner);
+        ends_at(*taken->second);
+        runners_.spawn(taken->second->run());
+    }
+    co_return outcome;
 }
 
 Result<> Engine::restart(const std::string& gwid)
@@ -166,7 +275,7 @@ std::vector<WorkloadView> Engine::workloads() const
 {
     std::vector<WorkloadView> views;
     for (const auto& [gwid, runner] : by_gwid_)
-        if (runner->entry().state != State::gone) views.push_back(runner->view());
+        if (runner->entry().state != State::gone) views.push_back(runner->view(false));
     return views;
 }
 
@@ -174,43 +283,93 @@ std::optional<WorkloadView> Engine::workload(const std::string& gwid) const
 {
     const auto known = by_gwid_.find(gwid);
     if (known == by_gwid_.end()) return std::nullopt;
-    return known->second->view();
-}
-
-Amounts Engine::taken() const
-{
-    Amounts sum;
-    for (const auto& [gwid, runner] : by_gwid_) {
-        const auto state = runner->entry().state;
-        if (state != State::gone && state != State::failed) sum += runner->amounts();
-    }
-    return sum;
+    return known->second->view(true);
 }
 
 Runner* Engine::provider_of(const std::string& key) const
 {
+    const auto runners = providers_.find(key);
+    if (runners == providers_.end()) return nullptr;
     Runner* found = nullptr;
-    for (const auto& [gwid, runner] : by_gwid_) {
+    for (auto* const runner : runners->second) {
         const auto state = runner->entry().state;
         if (state == State::gone || state == State::failed || state == State::retiring) continue;
-        if (!runner->provides(key)) continue;
         // Of several generations a running one serves.
-        if (found == nullptr || state == State::running) found = runner.get();
+        if (found == nullptr || state == State::running) found = runner;
     }
     return found;
 }
 
-void Engine::needs_changed()
+void Engine::add_provider(Runner& runner)
 {
-    for (const auto& [gwid, runner] : by_gwid_) runner->needs_changed();
+    for (const auto& key : runner.provided()) providers_[key].push_back(&runner);
+    wake_needy(runner);
+}
+
+void Engine::remove_provider(Runner& runner)
+{
+    for (const auto& key : runner.provided()) {
+        const auto runners = providers_.find(key);
+        if (runners == providers_.end()) continue;
+        std::erase(runners->second, &runner);
+        if (runners->second.empty()) providers_.erase(runners);
+    }
+}
+
+void Engine::wake_needy(const Runner& runner)
+{
+    for (const auto& key : runner.provided())
+        if (const auto waiting = needy_.find(key); waiting != needy_.end())
+            for (auto* const needy : waiting->second) needy->needs_changed();
 }
 
 void Engine::published(const JournalEvent& event)
 {
-    last_sequence_ = event.sequence;
+    last_sequence_ = std::max(last_sequence_, event.sequence);
     if (const auto runner = by_gwid_.find(event.gwid); runner != by_gwid_.end())
         runner->second->remember(event);
     for (const auto& waiter : event_waiters_) waiter->notify();
+}
+
+void Engine::ends_at(const Runner& runner)
+{
+    const auto& order = runner.entry().order;
+    if (order.expires == 0) return;
+    const auto left = order.expires - unix_now();
+    const Duration wait = left > 0 ? Duration{std::chrono::seconds{left}} : Duration{boot_grace};
+    ends_.emplace(order.expires, std::pair{order.gwid, Clock::now() + wait});
+    ends_changed_.notify();
+}
+
+/// Ends reservations in time. Both clocks must say so: a wall clock that was set forward by years
+/// ends nothing before its time has really passed.
+Task<> Engine::end_in_time()
+{
+    for (;;) {
+        const auto now = unix_now();
+        std::optional<Duration> next;
+        for (auto end = ends_.begin(); end != ends_.end() && end->first <= now;) {
+            const auto& [gwid, moment] = end->second;
+            if (Clock::now() < moment) {
+                const auto left = moment - Clock::now();
+                next = next ? std::min(*next, Duration{left}) : Duration{left};
+                ++end;
+                continue;
+            }
+            if (const auto runner = by_gwid_.find(gwid); runner != by_gwid_.end())
+                runner->second->end("the reservation's time is over");
+            end = ends_.erase(end);
+        }
+        const auto later = ends_.upper_bound(now);
+        if (later != ends_.end()) {
+            const Duration left = std::chrono::seconds{later->first - now};
+            next = next ? std::min(*next, left) : left;
+        }
+        if (next)
+            (void)co_await ends_changed_.wait_for(std::min<Duration>(*next, longest_look));
+        else
+            co_await ends_changed_.wait();
+    }
 }
 
 Task<Result<std::vector<JournalEvent>>> Engine::events_after(std::int64_t sequence, int limit)
@@ -234,73 +393,6 @@ Task<> Engine::wait_for_event()
         ~Leave() { std::erase(from, who); }
     } const leave{event_waiters_, waiter};
     co_await waiter->wait();
-}
-
-/// Sends letters in the order of their birth, again and again until the explorer has them. A
-/// workload whose letter must wait holds up its own later ones and nobody else's.
-Task<> Engine::deliver_letters()
-{
-    Duration pause = std::chrono::milliseconds{500};
-    for (;;) {
-        auto letters = co_await parts_.store.run([&] { return parts_.journal.unsent(256); });
-        if (!letters) {
-            parts_.log->error("outbox cannot be read error=\"{}\"", letters.error().message);
-            co_await sleep_for(longest_delivery_pause);
-            continue;
-        }
-        letters_waiting_ = letters->size();
-        bool away = false;
-        std::set<std::string> held;
-        std::optional<Clock::time_point> earliest;
-        for (const auto& letter : *letters) {
-            if (held.contains(letter.gwid)) continue;
-            const auto last = last_report_.find(letter.gwid);
-            const bool change = letter.kind == Letter::Kind::result && letter.state == 1;
-            if (change && last != last_report_.end() &&
-                Clock::now() < last->second + patience_.report_gap) {
-                held.insert(letter.gwid);
-                const auto due = last->second + patience_.report_gap;
-                earliest = earliest ? std::min(*earliest, due) : due;
-                continue;
-            }
-            const auto delivered = co_await parts_.deliver(letter);
-            if (!delivered && is_transient(delivered.error().code)) {
-                parts_.log->debug(
-                    "letter waits workload={} error=\"{}\"",
-                    letter.gwid,
-                    delivered.error().message);
-                away = true;
-                break;  // The explorer is away for all of them.
-            }
-            if (!delivered)
-                parts_.log->warn(
-                    "explorer refuses a report workload={} error=\"{}\"",
-                    letter.gwid,
-                    delivered.error().message);
-            (void)co_await parts_.store.run([&] { return parts_.journal.sent(letter.id); });
-            letters_waiting_ -= std::min<std::size_t>(letters_waiting_, 1);
-            if (letter.kind == Letter::Kind::result)
-                last_report_[letter.gwid] = Clock::now();
-            else
-                last_report_.erase(letter.gwid);
-            const bool more = std::ranges::any_of(*letters, [&](const Letter& other) {
-                return other.gwid == letter.gwid && other.id > letter.id;
-            });
-            if (const auto runner = by_gwid_.find(letter.gwid); runner != by_gwid_.end() && !more)
-                runner->second->letters_sent();
-        }
-        if (away) {
-            // Not woken by new letters: they would meet the same silence.
-            co_await sleep_for(pause);
-            pause = std::min<Duration>(pause * 2, longest_delivery_pause);
-            continue;
-        }
-        pause = std::chrono::milliseconds{500};
-        if (earliest)
-            (void)co_await outbox_filled_.wait_for(*earliest - Clock::now());
-        else
-            co_await outbox_filled_.wait();
-    }
 }
 
 }  // namespace znode::engine

@@ -13,6 +13,9 @@ using namespace std::chrono_literals;
 
 constexpr auto heartbeat_interval = 5min;
 constexpr auto full_read_interval = 6h;
+/// An explorer of the first era queues no ends but signed ones: a reservation that failed elsewhere
+/// is only seen by reading everything.
+constexpr auto legacy_full_read_interval = 10min;
 constexpr auto longest_pause = 60s;
 
 std::uint64_t seed_of_this_start()
@@ -40,11 +43,17 @@ std::chrono::seconds uptime()
 }  // namespace
 
 ExplorerLink::ExplorerLink(
-    asio::io_context& loop, explorer::NodeApi& api, std::string node_id, Announcement say, Log log)
+    asio::io_context& loop,
+    explorer::NodeApi& api,
+    std::string node_id,
+    Announcement say,
+    CustomerCheck check,
+    Log log)
     : loop_{loop},
       api_{api},
       node_id_{std::move(node_id)},
       say_{std::move(say)},
+      check_{std::move(check)},
       log_{std::move(log)},
       group_{loop},
       changed_{loop},
@@ -67,6 +76,10 @@ void ExplorerLink::heard(const Result<>& outcome)
     if (silent && (state_.reachable || state_.message.empty()))
         log_->warn("explorer does not answer error=\"{}\"", outcome.error().message);
     if (!silent && !state_.reachable) log_->info("explorer answers");
+    if (api_.era() != state_.era) {
+        state_.era = api_.era();
+        if (state_.era) log_->info("explorer speaks era={}", explorer::to_string(*state_.era));
+    }
     state_.reachable = !silent;
     state_.message = outcome ? std::string{} : outcome.error().message;
     if (!silent) state_.last_contact = now_ns();
@@ -122,7 +135,10 @@ Task<> ExplorerLink::announce()
         }
         log_->debug("announcement failed error=\"{}\"", said.error().message);
         // An explorer that lost its database does not know this node any more.
-        if (said.error().code == Errc::not_found) state_.registered = false;
+        if (said.error().code == Errc::not_found && state_.registered) {
+            state_.registered = false;
+            lost_ = true;
+        }
         co_await sleep_for(pause);
         pause = std::min<Duration>(pause * 3 / 2, longest_pause);
     }
@@ -135,7 +151,9 @@ Task<> ExplorerLink::poll(Engine* engine)
     explorer::Poller poller{api_, 0, seed_of_this_start()};
     auto read_all = Clock::now();
     for (;;) {
-        if (Clock::now() - read_all >= full_read_interval) {
+        const bool legacy = api_.era() == explorer::Era::reservations;
+        const Duration interval = legacy ? Duration{legacy_full_read_interval} : full_read_interval;
+        if (std::exchange(lost_, false) || Clock::now() - read_all >= interval) {
             poller.restart();
             read_all = Clock::now();
         }
@@ -152,38 +170,105 @@ Task<> ExplorerLink::poll(Engine* engine)
 
 Task<> ExplorerLink::take_page(Engine* engine, explorer::PollPage page)
 {
+    std::vector<Engine::Incoming> orders;
+    orders.reserve(page.entries.size());
     for (auto& entry : page.entries) {
         if (!entry.gwid) {
             log_->warn("a reservation without an id was left alone");
             continue;
         }
         Engine::Incoming incoming;
-        incoming.order.gwid = entry.gwid->text();
+        auto& order = incoming.order;
+        order.gwid = entry.gwid->text();
+        order.era = entry.era;
+        order.expires = entry.expires;
+        order.owner = entry.customer_tid;
         incoming.remove = entry.is_delete();
-        incoming.order.document = std::move(entry.document);
-        incoming.order.owner = entry.customer_tid;
         if (entry.workload) {
             if (entry.workload->node_id != node_id_) {
                 log_->warn(
                     "reservation {} is for another node: {}",
-                    incoming.order.gwid,
+                    order.gwid,
                     printable(entry.workload->node_id, 60));
                 continue;
             }
-            incoming.order.type = grid::to_string(entry.workload->workload_type);
-            incoming.order.owner = entry.workload->customer_tid;
-            incoming.order.pool = entry.workload->pool_id;
-            incoming.explorer_has_result = !entry.workload->result.workload_id.empty();
+            order.type = grid::to_string(entry.workload->workload_type);
+            order.owner = entry.workload->customer_tid;
+            order.pool = entry.workload->pool_id;
+            order.fingerprint = fingerprint(*entry.workload);
+            // The first era does not show results here; ours are sent until they are taken.
+            incoming.explorer_has_result = entry.era == explorer::Era::reservations ||
+                                           !entry.workload->result.workload_id.empty();
+            if (!incoming.remove && !engine->knows(order)) {
+                const auto checked = co_await check_customer(&incoming, &entry);
+                if (!checked) {
+                    log_->warn(
+                        "reservation {} is not taken yet error=\"{}\"",
+                        order.gwid,
+                        checked.error().message);
+                    continue;
+                }
+            }
         } else {
-            incoming.order.type = "unknown";
+            order.type = "unknown";
             incoming.refusal = "the reservation is not readable: " + entry.workload.error().message;
         }
-        const auto gwid = incoming.order.gwid;
-        const auto taken = co_await engine->take(std::move(incoming));
-        // Not lost: the explorer says it again at the next poll, since nothing was answered.
-        if (!taken)
-            log_->error("reservation {} is not taken error=\"{}\"", gwid, taken.error().message);
+        order.document = std::move(entry.document);
+        orders.push_back(std::move(incoming));
     }
+    const auto taken = co_await engine->take_all(std::move(orders));
+    // Not lost: the explorer says it again, since nothing was answered.
+    if (!taken) log_->error("a page is not wholly taken error=\"{}\"", taken.error().message);
+}
+
+/// An error: it cannot be decided now and must come again.
+Task<Result<>> ExplorerLink::check_customer(
+    Engine::Incoming* incoming, const explorer::PollEntry* entry)
+{
+    if (check_.verify == Verify::never) co_return Result<>{};
+    auto checked = co_await verified(entry, false);
+    // A rebuilt explorer may have given the number to another customer, with another key.
+    if (!checked && checked.error().code == Errc::denied) checked = co_await verified(entry, true);
+    auto& order = incoming->order;
+    if (checked) {
+        order.verified = *checked;
+        if (!*checked && check_.verify == Verify::always)
+            incoming->refusal =
+                "this node takes only reservations whose customer's signature it can check, and "
+                "this explorer keeps too little of it";
+        co_return Result<>{};
+    }
+    const auto& error = checked.error();
+    if (error.code == Errc::denied) {
+        ++state_.refused_signatures;
+        log_->warn(
+            "reservation {} owner={} refused error=\"{}\"", order.gwid, order.owner, error.message);
+        incoming->refusal = error.message;
+        co_return Result<>{};
+    }
+    if (check_.verify == Verify::when_possible) co_return Result<>{};
+    if (error.code == Errc::not_found) {
+        incoming->refusal = "the customer is unknown to the explorer: " + error.message;
+        co_return Result<>{};
+    }
+    co_return tl::unexpected(error);
+}
+
+Task<Result<bool>> ExplorerLink::verified(const explorer::PollEntry* entry, bool fresh_key)
+{
+    const auto& workload = *entry->workload;
+    CO_TRY(const auto key, co_await check_.key(workload.customer_tid, fresh_key));
+    const bool bare = !entry->customer_epoch && workload.customer_signature.empty();
+    if (entry->era == explorer::Era::pools && !bare) co_return check_signature(*entry, key);
+    // A part of a reservation of the first era, in whichever era it is delivered.
+    if (!reservation_ || reservation_->id != workload.id || fresh_key) {
+        auto asked = co_await api_.reservation(workload.id);
+        if (!asked && asked.error().code == Errc::not_found) co_return false;
+        if (!asked) co_return tl::unexpected(std::move(asked).error());
+        reservation_ = *std::move(asked);
+    }
+    CO_TRY_DO(check_reservation(workload, *reservation_, node_id_, key));
+    co_return true;
 }
 
 Task<Result<>> ExplorerLink::deliver(Letter letter)

@@ -28,6 +28,11 @@ CREATE TABLE outbox (
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE tenants (owner INTEGER PRIMARY KEY, first_uid INTEGER NOT NULL UNIQUE);
 )sql",
+    R"sql(
+ALTER TABLE workloads ADD COLUMN era TEXT NOT NULL DEFAULT 'pools';
+ALTER TABLE workloads ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workloads ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 constexpr std::uint32_t range_length = 65536;
@@ -49,6 +54,9 @@ Entry entry_of(const Row& row)
     entry.restarts = row.integer(11);
     entry.last_exit = row.text(12);
     entry.accepted = row.integer(13);
+    entry.order.era = explorer::era_of(row.text(14)).value_or(explorer::Era::pools);
+    entry.order.expires = row.integer(15);
+    entry.order.fingerprint = row.text(16);
     return entry;
 }
 
@@ -111,7 +119,8 @@ Result<std::vector<Entry>> Journal::load()
     std::vector<Entry> entries;
     TRY_DO(database_.query(
         "SELECT gwid, type, owner, pool, document, verified, state, since, message, was_ok, result,"
-        " restarts, last_exit, accepted FROM workloads ORDER BY accepted",
+        " restarts, last_exit, accepted, era, expires, fingerprint FROM workloads"
+        " ORDER BY accepted",
         {},
         [&](const Row& row) {
             entries.push_back(entry_of(row));
@@ -158,59 +167,91 @@ Result<> Journal::add_letter(const Letter& letter)
     return {};
 }
 
-Result<JournalEvent> Journal::accept(const Entry& entry)
+Result<> Journal::insert(const Entry& entry)
 {
     FP("engine.journal.accept");
-    JournalEvent event;
+    // One that is gone may stand there under the same number, from before an explorer was rebuilt.
+    TRY_DO(database_.run(
+        "INSERT OR REPLACE INTO workloads VALUES"
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        {entry.order.gwid,
+         entry.order.type,
+         entry.order.owner,
+         entry.order.pool,
+         entry.order.document,
+         std::int64_t{entry.order.verified},
+         std::string{to_string(entry.state)},
+         entry.since,
+         entry.message,
+         std::int64_t{entry.was_ok},
+         entry.result,
+         entry.restarts,
+         entry.last_exit,
+         entry.accepted,
+         std::string{explorer::to_string(entry.order.era)},
+         entry.order.expires,
+         entry.order.fingerprint}));
+    return {};
+}
+
+Result<> Journal::update(const Entry& entry)
+{
+    FP("engine.journal.record");
+    TRY_DO(database_.run(
+        "UPDATE workloads SET state = ?, since = ?, message = ?, was_ok = ?, result = ?,"
+        " restarts = ?, last_exit = ? WHERE gwid = ?",
+        {std::string{to_string(entry.state)},
+         entry.since,
+         entry.message,
+         std::int64_t{entry.was_ok},
+         entry.result,
+         entry.restarts,
+         entry.last_exit,
+         entry.order.gwid}));
+    return {};
+}
+
+Result<JournalEvent> Journal::apply(const Change& change)
+{
+    if (change.entry && change.from)
+        TRY_DO(update(*change.entry));
+    else if (change.entry)
+        TRY_DO(insert(*change.entry));
+    const auto& letters = change.letters;
+    // Nothing may follow on a removal: an explorer takes a late result for a revival.
+    if (letters.size() == 1 && letters.front().kind == Letter::Kind::removed)
+        TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ?", {letters.front().gwid}));
+    for (const auto& letter : letters) TRY_DO(add_letter(letter));
+    if (!change.entry) return JournalEvent{};
+    return add_event(
+        *change.entry, change.from ? std::string{to_string(*change.from)} : std::string{});
+}
+
+Result<std::vector<JournalEvent>> Journal::commit(const std::vector<Change>& changes)
+{
+    std::vector<JournalEvent> events;
     TRY_DO(database_.transaction([&]() -> Result<> {
-        TRY_DO(database_.run(
-            "INSERT INTO workloads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            {entry.order.gwid,
-             entry.order.type,
-             entry.order.owner,
-             entry.order.pool,
-             entry.order.document,
-             std::int64_t{entry.order.verified},
-             std::string{to_string(entry.state)},
-             entry.since,
-             entry.message,
-             std::int64_t{entry.was_ok},
-             entry.result,
-             entry.restarts,
-             entry.last_exit,
-             entry.accepted}));
-        TRY(event, add_event(entry, ""));
+        for (const auto& change : changes) {
+            TRY(auto event, apply(change));
+            events.push_back(std::move(event));
+        }
         return {};
     }));
-    return event;
+    FP("engine.journal.recorded");
+    return events;
+}
+
+Result<JournalEvent> Journal::accept(const Entry& entry)
+{
+    TRY(const auto events, commit({Change{entry, std::nullopt, {}}}));
+    return events.front();
 }
 
 Result<JournalEvent> Journal::record(
     const Entry& entry, State from, const std::vector<Letter>& letters)
 {
-    FP("engine.journal.record");
-    JournalEvent event;
-    TRY_DO(database_.transaction([&]() -> Result<> {
-        TRY_DO(database_.run(
-            "UPDATE workloads SET state = ?, since = ?, message = ?, was_ok = ?, result = ?,"
-            " restarts = ?, last_exit = ? WHERE gwid = ?",
-            {std::string{to_string(entry.state)},
-             entry.since,
-             entry.message,
-             std::int64_t{entry.was_ok},
-             entry.result,
-             entry.restarts,
-             entry.last_exit,
-             entry.order.gwid}));
-        // Nothing may follow on a removal: an explorer takes a late result for a revival.
-        if (letters.size() == 1 && letters.front().kind == Letter::Kind::removed)
-            TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ?", {entry.order.gwid}));
-        for (const auto& letter : letters) TRY_DO(add_letter(letter));
-        TRY(event, add_event(entry, std::string{to_string(from)}));
-        return {};
-    }));
-    FP("engine.journal.recorded");
-    return event;
+    TRY(const auto events, commit({Change{entry, from, letters}}));
+    return events.front();
 }
 
 Result<std::vector<Letter>> Journal::unsent(int limit)
@@ -245,7 +286,8 @@ Result<> Journal::sent(std::int64_t letter)
 
 Result<> Journal::write(const Letter& letter)
 {
-    return database_.transaction([&] { return add_letter(letter); });
+    TRY_DO(commit({Change{std::nullopt, std::nullopt, {letter}}}));
+    return {};
 }
 
 Result<std::vector<JournalEvent>> Journal::events_after(std::int64_t sequence, int limit)

@@ -1,10 +1,15 @@
 #include "runner.hpp"
 
+#include <csignal>
+
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 
 namespace znode::engine {
 namespace {
+
+/// What a program gets to end well when an operator restarts it.
+constexpr auto stop_grace = std::chrono::seconds{10};
 
 std::string join(const std::vector<std::string>& texts)
 {
@@ -22,23 +27,60 @@ Runner::Runner(Engine& engine, Entry entry)
     : engine_{engine},
       entry_{std::move(entry)},
       wake_{engine.parts_.loop},
+      ended_{entry_.state == State::gone},
       recovering_{entry_.state == State::running}
 {
 }
 
-bool Runner::provides(const std::string& key) const
+void Runner::adopt(std::unique_ptr<Plan> plan)
 {
-    return plan_ && std::ranges::find(plan_->provides, key) != plan_->provides.end();
+    plan_ = std::move(plan);
+    // The journal keeps it; nobody here reads it again.
+    entry_.order.document = {};
+    count(entry_.state != State::gone && entry_.state != State::failed);
+    engine_.add_provider(*this);
 }
 
-WorkloadView Runner::view() const
+void Runner::make_plan()
+{
+    if (plan_ || !refusal_.empty()) return;
+    auto planned = engine_.parts_.planner.plan(entry_.order);
+    if (planned)
+        adopt(*std::move(planned));
+    else
+        refusal_ = planned.error().message;
+}
+
+void Runner::forget()
+{
+    count(false);
+    engine_.remove_provider(*this);
+}
+
+void Runner::count(bool taken)
+{
+    if (taken == counted_ || !plan_) return;
+    counted_ = taken;
+    if (taken)
+        engine_.taken_ += plan_->amounts;
+    else
+        engine_.taken_ -= plan_->amounts;
+}
+
+const std::vector<std::string>& Runner::provided() const
+{
+    static const std::vector<std::string> nothing;
+    return plan_ ? plan_->provides : nothing;
+}
+
+WorkloadView Runner::view(bool with_history) const
 {
     WorkloadView view;
     view.entry = entry_;
     view.waits_for = waits_for_;
     view.amounts = amounts();
     view.reported = reported_;
-    view.history = history_;
+    if (with_history) view.history = history_;
     const bool up = entry_.state == State::running;
     if (plan_ && up) {
         view.addresses = plan_->addresses();
@@ -64,13 +106,7 @@ void Runner::say(std::string message)
 
 Task<> Runner::run()
 {
-    if (!plan_ && refusal_.empty()) {
-        auto planned = engine_.parts_.planner.plan(entry_.order);
-        if (planned)
-            plan_ = *std::move(planned);
-        else
-            refusal_ = planned.error().message;
-    }
+    make_plan();
     while (entry_.state != State::gone) {
         Event event = Event::failed;
         switch (entry_.state) {
@@ -106,7 +142,9 @@ Task<> Runner::run()
             co_await move_on(*next(entry_.state, event));
         }
     }
+    engine_.remove_provider(*this);
     plan_.reset();  // Secrets and descriptors of what is no more.
+    ended_ = true;
 }
 
 /// Written down before it is done: doing a thing twice is harmless, forgetting it is not.
@@ -121,13 +159,19 @@ Task<> Runner::move_on(Transition move)
         entry_.result = plan_->data();
     }
     if (move.to == State::gone) entry_.message.clear();
-    const auto letters = letters_for(move.effect);
+    if (move.to == State::retiring && !end_reason_.empty()) entry_.message = end_reason_;
+    if (move.to == State::failed || move.to == State::gone) count(false);
+    const auto letters = estranged_ ? std::vector<Letter>{} : letters_for(move.effect);
     if (!letters.empty()) reported_ = false;
+    if (estranged_) reported_ = true;
 
     Duration pause = std::chrono::milliseconds{200};
     for (;;) {
-        const auto written = co_await engine_.parts_.store.run(
-            [&] { return engine_.parts_.journal.record(entry_, from, letters); });
+        Change change;
+        change.entry = entry_;
+        change.from = from;
+        change.letters = letters;
+        const auto written = co_await engine_.commit(std::move(change));
         if (written) {
             engine_.published(*written);
             break;
@@ -146,12 +190,8 @@ Task<> Runner::move_on(Transition move)
             to_string(entry_.state),
             to_string(from),
             entry_.message);
-    if (!letters.empty()) {
-        engine_.letters_waiting_ += letters.size();
-        engine_.outbox_filled_.notify();
-    }
     if (from != entry_.state) {
-        engine_.needs_changed();
+        engine_.wake_needy(*this);
         if (entry_.state == State::running || entry_.state == State::gone) engine_.on_change();
     }
 }
@@ -183,6 +223,35 @@ std::vector<Letter> Runner::letters_for(Effect effect) const
     }
 }
 
+/// While it lives, a change of what the workload needs wakes it.
+class Runner::NeedsHeard {
+public:
+    NeedsHeard(Engine& engine, Runner& runner) : engine_{engine}, runner_{runner}
+    {
+        if (!runner_.plan_) return;
+        for (const auto& need : runner_.plan_->needs) {
+            engine_.needy_[need.key].insert(&runner_);
+            keys_.push_back(need.key);
+        }
+    }
+    ~NeedsHeard()
+    {
+        for (const auto& key : keys_) {
+            const auto waiting = engine_.needy_.find(key);
+            if (waiting == engine_.needy_.end()) continue;
+            waiting->second.erase(&runner_);
+            if (waiting->second.empty()) engine_.needy_.erase(waiting);
+        }
+    }
+    NeedsHeard(const NeedsHeard&) = delete;
+    NeedsHeard& operator=(const NeedsHeard&) = delete;
+
+private:
+    Engine& engine_;
+    Runner& runner_;
+    std::vector<std::string> keys_;
+};
+
 Task<> Runner::removal()
 {
     while (!removal_) co_await wake_.wait();
@@ -195,6 +264,7 @@ Task<> Runner::wish()
 
 Task<Event> Runner::wait_for_needs()
 {
+    const NeedsHeard heard{engine_, *this};
     const auto begun = Clock::now();
     const auto age =
         std::chrono::nanoseconds{std::max<std::int64_t>(now_ns() - entry_.accepted, 0)};
@@ -286,7 +356,7 @@ Task<Event> Runner::recover()
 {
     const auto done = [this] {
         recovering_ = false;
-        engine_.needs_changed();
+        engine_.wake_needy(*this);
     };
     if (!plan_) {
         done();
@@ -302,6 +372,7 @@ Task<Event> Runner::recover()
         }
     }
     // After a reboot nothing is there yet: networks and volumes come back first.
+    const NeedsHeard heard{engine_, *this};
     const auto not_up = [this](const Need& need) {
         const auto* provider = engine_.provider_of(need.key);
         return provider != nullptr && !provider->up();
@@ -322,13 +393,31 @@ Task<Event> Runner::recover()
     co_return Event::crashed;
 }
 
+/// An operator wants a fresh start: what runs is asked to end, and made to after a while.
+Task<> Runner::end_program()
+{
+    for (const int signal : {SIGTERM, SIGKILL}) {
+        const auto pid = plan_->pid();
+        if (pid <= 0) co_return;
+        // It is the container's first process and watched: had it ended, we would not be here.
+        if (::kill(static_cast<pid_t>(pid), signal) != 0) co_return;
+        const auto ended = co_await run_until(sleep_for(stop_grace), plan_->watch());
+        if (ended) co_return;
+    }
+}
+
 Task<Event> Runner::watch()
 {
     if (!plan_->watch) co_return co_await rest();
     for (;;) {
         auto outcome = co_await run_until(wish(), plan_->watch());
         if (removal_) co_return Event::removed;
-        if (restart_) co_return Event::retry;
+        if (restart_) {
+            co_await end_program();
+            if (removal_) co_return Event::removed;
+            ++entry_.restarts;
+            co_return Event::retry;
+        }
         if (!outcome) continue;
         if (!*outcome) {
             engine_.parts_.log->warn(
@@ -403,15 +492,10 @@ Task<Event> Runner::until_reported()
     co_return Event::reported;
 }
 
-Task<Result<>> Runner::repeat_result()
+std::vector<Letter> Runner::result_again() const
 {
-    if (!entry_.was_ok || entry_.state == State::retiring) co_return Result<>{};
-    const auto letter = letters_for(Effect::report_change).front();
-    CO_TRY_DO(
-        co_await engine_.parts_.store.run([&] { return engine_.parts_.journal.write(letter); }));
-    ++engine_.letters_waiting_;
-    engine_.outbox_filled_.notify();
-    co_return Result<>{};
+    if (!entry_.was_ok || entry_.state == State::retiring || estranged_) return {};
+    return letters_for(Effect::report_change);
 }
 
 }  // namespace znode::engine

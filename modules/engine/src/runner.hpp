@@ -12,8 +12,12 @@ public:
 
     /// A refusal known before there was a plan.
     void refuse(std::string reason) { refusal_ = std::move(reason); }
-    /// The plan of an order that was just accepted; else `run` asks the planner.
-    void adopt(std::unique_ptr<Plan> plan) { plan_ = std::move(plan); }
+    /// The plan of an order that was just accepted; else `run` asks the planner. From here on the
+    /// engine counts what it takes and knows what it provides.
+    void adopt(std::unique_ptr<Plan> plan);
+
+    /// Asks the planner, unless there is a plan or a refusal already.
+    void make_plan();
 
     /// Until the workload is gone. Throws Asio's cancellation when the agent stops.
     Task<> run();
@@ -22,6 +26,12 @@ public:
     {
         removal_ = true;
         wake_.notify();
+    }
+    /// The same because of the reservation's own date.
+    void end(std::string reason)
+    {
+        end_reason_ = std::move(reason);
+        remove();
     }
     void restart()
     {
@@ -35,30 +45,47 @@ public:
         reported_ = true;
         wake_.notify();
     }
-    /// The explorer asks again for what runs: says it once more.
-    Task<Result<>> repeat_result();
+    /// The result once more, for an explorer that asks again for what runs; none when there is
+    /// none.
+    std::vector<Letter> result_again() const;
+    /// Whether this order is another reservation than the one that is here under the number.
+    bool is_other(const Order& order) const
+    {
+        const auto& mine = entry_.order.fingerprint;
+        return !mine.empty() && !order.fingerprint.empty() && mine != order.fingerprint;
+    }
+    /// The explorer means somebody else by this number now: nothing is reported any more.
+    void estrange() { estranged_ = true; }
+    /// It was never written down: as if it had not been adopted.
+    void forget();
+    /// It is gone and its coroutine is over.
+    bool has_ended() const { return ended_; }
 
     /// A transition that is in the journal now.
     void remember(JournalEvent event);
-    bool provides(const std::string& key) const;
+    const std::vector<std::string>& provided() const;
     const Entry& entry() const noexcept { return entry_; }
     Amounts amounts() const { return plan_ ? plan_->amounts : Amounts{}; }
     /// What others need of it is there now.
     bool up() const noexcept { return entry_.state == State::running && !recovering_; }
     bool has_program() const { return plan_ && plan_->watch; }
-    WorkloadView view() const;
+    WorkloadView view(bool with_history) const;
 
 private:
+    class NeedsHeard;
+
     Task<Event> recover();
     Task<Event> wait_for_needs();
     Task<Event> deploy();
     Task<Event> watch();
+    Task<> end_program();
     Task<Event> back_off();
     Task<Event> rest();
     Task<Event> undo(Event afterwards);
     Task<Event> until_reported();
     Task<> removal();
     Task<> wish();
+    void count(bool taken);
     Task<> move_on(Transition move);
     std::vector<Letter> letters_for(Effect effect) const;
     void say(std::string message);
@@ -70,9 +97,13 @@ private:
     std::string refusal_;
     std::vector<std::string> waits_for_;
     znode::Event wake_;
+    std::string end_reason_;
     bool removal_ = false;
     bool restart_ = false;
     bool reported_ = false;
+    bool estranged_ = false;
+    bool counted_ = false;
+    bool ended_;
     bool recovering_;  ///< The journal says running; the world was not asked yet.
     std::vector<JournalEvent> history_;
     int crashes_ = 0;  ///< In a row.

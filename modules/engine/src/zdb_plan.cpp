@@ -234,12 +234,17 @@ Result<std::unique_ptr<Plan>> NodePlanner::Impl::zdb_plan(
     add_step(*plan, "start the server", state, serve, stop_serving);
     add_step(*plan, "make the namespace", state, make_namespace, remove_namespace);
 
-    plan->data = [state] {
+    // The first era knows one address; for its clients' sake it is there in the later one, too.
+    plan->data = [state, legacy = order.era == explorer::Era::reservations] {
         grid::ZdbResult result;
         result.name = state->gwid;
-        result.ips = grid::List<std::string>::none();
-        for (const auto& address : state->space.addresses) result.ips.push_back(address.text());
-        if (!result.ips.empty()) result.ip = result.ips.front();
+        auto& addresses = state->space.addresses;
+        if (!legacy) {
+            result.ips = grid::List<std::string>::none();
+            for (const auto& address : addresses) result.ips.push_back(address.text());
+        }
+        if (!addresses.empty()) result.ip = addresses.front().text();
+        if (legacy && !result.ip) result.ip = "";
         result.port = state->space.port;
         return grid::to_json(result);
     };

@@ -317,6 +317,106 @@ TEST_F(EngineTest, RemovalInterruptsADeployment)
     EXPECT_THAT(letters, ElementsAre(HasSubstr("1-1 removed")));
 }
 
+TEST_F(EngineTest, AReservationEndsInItsTimeAndNotBefore)
+{
+    const auto now = now_ns() / 1'000'000'000;
+    Engine::Incoming incoming;
+    incoming.order = {.gwid = "1-1", .type = "volume", .owner = 7, .expires = now + 2};
+    ASSERT_TRUE(run(loop, engine->take(incoming)));
+    incoming.order.gwid = "2-1";
+    incoming.order.expires = now + 3600;
+    ASSERT_TRUE(run(loop, engine->take(incoming)));
+    incoming.order.gwid = "3-1";
+    incoming.order.expires = now - 5;
+    ASSERT_TRUE(run(loop, engine->take(incoming)));
+
+    until([&] { return state_of("1-1") == State::gone; });
+
+    EXPECT_GE(now_ns() / 1'000'000'000, now + 2);
+    EXPECT_EQ(state_of("2-1"), State::running);
+    EXPECT_THAT(letters, testing::Contains("1-1 removed: the reservation's time is over"));
+    EXPECT_THAT(
+        letters, testing::Contains(HasSubstr("3-1 error: the reservation is over already")));
+    EXPECT_THAT(world.diary, testing::Not(testing::Contains("apply 3-1")));
+}
+
+TEST_F(EngineTest, WhatIsOverWhenTheAgentStartsIsNotEndedAtOnce)
+{
+    const auto now = now_ns() / 1'000'000'000;
+    Engine::Incoming incoming;
+    incoming.order = {.gwid = "1-1", .type = "volume", .owner = 7, .expires = now + 1};
+    ASSERT_TRUE(run(loop, engine->take(incoming)));
+    until([&] { return letters.size() == 1; });
+    end();
+    // The clock of this start says that it is over; it may be wrong.
+    while (now_ns() / 1'000'000'000 <= now + 1) run(loop, sleep_for(20ms));
+    begin();
+    take("2-1", "");
+    until([&] { return letters.size() == 2; });
+    EXPECT_EQ(state_of("1-1"), State::running);
+}
+
+TEST_F(EngineTest, ANumberGivenTwiceTouchesNothingAndRaisesAnAlarm)
+{
+    Engine::Incoming old;
+    old.order = {.gwid = "1-1", .type = "volume", .owner = 7, .fingerprint = "old"};
+    ASSERT_TRUE(run(loop, engine->take(old)));
+    until([&] { return letters.size() == 1; });
+
+    Engine::Incoming other;
+    other.order = {.gwid = "1-1", .type = "container", .owner = 8, .fingerprint = "new"};
+    ASSERT_TRUE(run(loop, engine->take(other)));
+    until([&] { return letters.size() == 3; });
+    EXPECT_THAT(letters[1], HasSubstr("1-1 error: the number 1-1 belongs to an older workload"));
+    EXPECT_THAT(letters[2], HasSubstr("1-1 removed"));
+    other.remove = true;
+    ASSERT_TRUE(run(loop, engine->take(other)));
+    until([&] { return letters.size() == 4; });
+
+    EXPECT_EQ(state_of("1-1"), State::running);
+    EXPECT_EQ(engine->workload("1-1")->entry.order.owner, 7);
+    EXPECT_EQ(engine->alarms().count("1-1"), 1U);
+    EXPECT_THAT(world.diary, ElementsAre("apply 1-1"));
+}
+
+TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
+{
+    Engine::Incoming old;
+    old.order = {.gwid = "1-1", .type = "volume", .owner = 7, .fingerprint = "old"};
+    ASSERT_TRUE(run(loop, engine->take(old)));
+    until([&] { return letters.size() == 1; });
+    old.remove = true;
+    ASSERT_TRUE(run(loop, engine->take(old)));
+    until([&] { return state_of("1-1") == State::gone && letters.size() == 2; });
+    run(loop, sleep_for(5ms));
+
+    Engine::Incoming other;
+    other.order = {.gwid = "1-1", .type = "volume", .owner = 8, .fingerprint = "new"};
+    ASSERT_TRUE(run(loop, engine->take(other)));
+
+    until([&] { return state_of("1-1") == State::running; });
+    EXPECT_EQ(engine->workload("1-1")->entry.order.owner, 8);
+}
+
+TEST_F(EngineTest, APageIsWrittenAtOnceAndCountsWhatItTakes)
+{
+    std::vector<Engine::Incoming> page(300);
+    for (std::size_t i = 0; i < page.size(); ++i) {
+        page[i].order.gwid = std::to_string(i + 1) + "-1";
+        page[i].order.type = "volume";
+        page[i].order.owner = 7;
+        page[i].order.document =
+            i % 2 == 0 ? "needs:k" + std::to_string(i + 1) : "provides:k" + std::to_string(i);
+    }
+    ASSERT_TRUE(run(loop, engine->take_all(std::move(page))));
+    until([&] { return letters.size() == 300; });
+    for (const auto& view : engine->workloads()) EXPECT_EQ(view.entry.state, State::running);
+
+    for (int i = 1; i <= 300; ++i) take(std::to_string(i) + "-1", "", 7, true);
+    until([&] { return engine->workloads().empty(); });
+    EXPECT_EQ(engine->taken().memory, 0U);
+}
+
 TEST_F(EngineTest, MaintenanceRefusesNewOrdersOnly)
 {
     take("1-1", "");

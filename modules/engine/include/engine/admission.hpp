@@ -20,5 +20,6 @@ std::uint64_t default_memory_reserve(std::uint64_t memory) noexcept;
 Result<> admit(const Amounts& asked, const Amounts& taken, const Machine& machine);
 
 Amounts& operator+=(Amounts& sum, const Amounts& more) noexcept;
+Amounts& operator-=(Amounts& sum, const Amounts& less) noexcept;
 
 }  // namespace znode::engine

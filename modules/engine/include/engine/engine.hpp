@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "async/blocking.hpp"
@@ -80,6 +81,11 @@ public:
         std::string refusal;  ///< Not empty: the document could not be read, for this reason.
     };
     Task<Result<>> take(Incoming incoming);
+    /// A whole page at once: one commit for all that is new. The first failure; nothing of what
+    /// failed is kept, the rest is.
+    Task<Result<>> take_all(std::vector<Incoming> page);
+    /// Whether this very reservation is known already, and need not be checked again.
+    bool knows(const Order& order) const;
 
     /// Starts the program of a workload again. Errc::not_found, ::invalid when it has none.
     Result<> restart(const std::string& gwid);
@@ -91,9 +97,11 @@ public:
     std::vector<WorkloadView> workloads() const;
     std::optional<WorkloadView> workload(const std::string& gwid) const;
     /// What everything that is not gone asked for.
-    Amounts taken() const;
+    Amounts taken() const { return taken_; }
     const Machine& machine() const noexcept { return machine_; }
     std::size_t letters_waiting() const noexcept { return letters_waiting_; }
+    /// What an operator should know of: numbers that the explorer has given twice.
+    const std::map<std::string, std::string>& alarms() const noexcept { return alarms_; }
 
     /// Events after this number, oldest first; from the journal.
     Task<Result<std::vector<JournalEvent>>> events_after(std::int64_t sequence, int limit);
@@ -108,16 +116,54 @@ public:
 private:
     friend class Runner;
 
+    /// A change on its way into the journal.
+    struct Pending {
+        explicit Pending(asio::io_context& loop) : done{loop} {}
+        Change change;
+        std::optional<Result<JournalEvent>> outcome;
+        znode::Event done;
+    };
+    using PendingPtr = std::shared_ptr<Pending>;
+
+    PendingPtr enqueue(Change change);
+    /// Until it is written; the letters are counted and on their way then.
+    Task<Result<JournalEvent>> written(PendingPtr pending);
+    Task<Result<JournalEvent>> commit(Change change) { return written(enqueue(std::move(change))); }
+    Task<> write_changes();
+
+    PendingPtr take_known(Runner& runner, const Incoming& incoming);
+    PendingPtr take_new(Incoming incoming);
+    PendingPtr refuse_number(Runner& runner, const Incoming& incoming);
+
     Runner* provider_of(const std::string& key) const;
-    void needs_changed();
+    void add_provider(Runner& runner);
+    void remove_provider(Runner& runner);
+    /// Somebody who needs something of this runner should look again.
+    void wake_needy(const Runner& runner);
     void published(const JournalEvent& event);
     Task<> deliver_letters();
+    struct Round;
+    Task<std::optional<Clock::time_point>> deliver_batch(std::vector<Letter> letters, bool* away);
+    Task<bool> deliver_of(std::vector<Letter> letters);
+    Task<> courier(std::shared_ptr<Round> round);
+    void ends_at(const Runner& runner);
+    Task<> end_in_time();
 
     Parts parts_;
     Machine machine_;
     Patience patience_;
     TaskGroup runners_;
+    TaskGroup couriers_;
     std::map<std::string, std::unique_ptr<Runner>> by_gwid_;
+    std::unordered_map<std::string, std::vector<Runner*>> providers_;  ///< By key of a need.
+    std::unordered_map<std::string, std::set<Runner*>> needy_;         ///< Who waits for a key.
+    Amounts taken_;  ///< Of all that is neither gone nor failed.
+    std::vector<PendingPtr> pending_;
+    znode::Event changes_pending_;
+    /// Reservations with an end, by its date; the moment of the steady clock is the second witness.
+    std::multimap<std::int64_t, std::pair<std::string, Clock::time_point>> ends_;
+    znode::Event ends_changed_;
+    std::map<std::string, std::string> alarms_;  ///< Text by gwid.
     znode::Event outbox_filled_;
     std::map<std::string, Clock::time_point> last_report_;
     std::size_t letters_waiting_ = 0;

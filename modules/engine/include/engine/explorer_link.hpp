@@ -7,6 +7,7 @@
 #include "async/event.hpp"
 #include "async/task_group.hpp"
 #include "base/log.hpp"
+#include "engine/customer_check.hpp"
 #include "engine/engine.hpp"
 #include "explorer/node_api.hpp"
 
@@ -21,6 +22,14 @@ struct Announcement {
     std::function<grid::UsedReport()> used;
 };
 
+/// How customers' signatures are checked.
+struct CustomerCheck {
+    Verify verify = Verify::when_possible;
+    /// Errc::not_found for an unknown customer, unavailable when nobody can be asked.
+    /// `fresh`: as the explorer has it now, not as it is remembered.
+    std::function<Task<Result<identity::PublicKey>>(std::int64_t owner, bool fresh)> key;
+};
+
 /// How the explorer and the node get on; for the status. Times are Unix nanoseconds, 0 for never.
 struct LinkState {
     bool reachable = false;
@@ -30,6 +39,8 @@ struct LinkState {
     std::int64_t last_heartbeat = 0;
     std::string message;  ///< The last failure, "" after a success.
     std::string farm_name;
+    std::optional<explorer::Era> era;
+    std::uint64_t refused_signatures = 0;  ///< Reservations that their customer did not sign so.
 };
 
 /// Keeps the explorer informed and hears from it: registration, heart-beat, poll, results.
@@ -44,6 +55,7 @@ public:
         explorer::NodeApi& api,
         std::string node_id,
         Announcement say,
+        CustomerCheck check,
         Log log);
 
     /// Registers, announces, polls, for ever. Orders go to `engine`.
@@ -62,6 +74,8 @@ private:
     Task<> announce();
     Task<> poll(Engine* engine);
     Task<> take_page(Engine* engine, explorer::PollPage page);
+    Task<Result<>> check_customer(Engine::Incoming* incoming, const explorer::PollEntry* entry);
+    Task<Result<bool>> verified(const explorer::PollEntry* entry, bool fresh_key);
     Task<Result<>> introduce();
     void heard(const Result<>& outcome);
 
@@ -69,10 +83,14 @@ private:
     explorer::NodeApi& api_;
     std::string node_id_;
     Announcement say_;
+    CustomerCheck check_;
     Log log_;
     TaskGroup group_;
     znode::Event changed_;
     znode::Event registered_;
+    bool lost_ = false;  ///< The explorer has forgotten this node: everything is read anew.
+    /// The reservation that the last workload of the first era stands in; the next often does, too.
+    std::optional<grid::legacy::Reservation> reservation_;
     LinkState state_;
     std::string said_interfaces_;
     std::string said_ports_;

@@ -48,6 +48,13 @@ struct Letter {
     std::int64_t epoch = 0;  ///< Unix seconds of the event, not of the sending.
 };
 
+/// Something to be written down: an entry (new, or with its new state) and what is said of it.
+struct Change {
+    std::optional<Entry> entry;  ///< Absent: only letters.
+    std::optional<State> from;   ///< The state before; absent for a new workload.
+    std::vector<Letter> letters;
+};
+
 /// The durable memory of the engine: workloads, events, the outbox, cursors, chosen values.
 ///
 /// Written before anything is done, so that a restart knows what was meant. Not thread-safe: used
@@ -70,6 +77,10 @@ public:
     /// transaction. A new result of a workload replaces older unsent ones.
     [[nodiscard]] Result<JournalEvent> record(
         const Entry& entry, State from, const std::vector<Letter>& letters);
+
+    /// Several changes in one transaction: all of them, or none. The events of those that have an
+    /// entry, in order; what has none gets an empty event.
+    [[nodiscard]] Result<std::vector<JournalEvent>> commit(const std::vector<Change>& changes);
 
     /// Letters in the order of their birth.
     [[nodiscard]] Result<std::vector<Letter>> unsent(int limit);
@@ -100,6 +111,9 @@ private:
     explicit Journal(store::Database database) : database_{std::move(database)} {}
     Result<JournalEvent> add_event(const Entry& entry, const std::string& from);
     Result<> add_letter(const Letter& letter);
+    Result<JournalEvent> apply(const Change& change);
+    Result<> insert(const Entry& entry);
+    Result<> update(const Entry& entry);
 
     store::Database database_;
     std::string moved_aside_;

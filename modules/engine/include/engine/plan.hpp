@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "async/task.hpp"
+#include "explorer/era.hpp"
 
 namespace znode::engine {
 
@@ -19,6 +20,11 @@ struct Order {
     std::int64_t pool = 0;   ///< The capacity pool that pays.
     std::string document;    ///< The workload as the explorer sent it, JSON.
     bool verified = false;   ///< The customer's signature was checked and is right.
+    explorer::Era era = explorer::Era::pools;  ///< In which it came; results have its shapes.
+    std::int64_t expires = 0;                  ///< Unix seconds at which it ends; 0: never.
+    /// Of what was reserved by whom: another one under the same gwid is another
+    /// reservation, of an explorer that was rebuilt. "" when it is not known.
+    std::string fingerprint;
 };
 
 /// What an order takes away from the others. Bytes and whole CPUs.
