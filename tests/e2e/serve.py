@@ -52,7 +52,10 @@ def connect(server, source=None, timeout=30):
 def exchange(server, request, source=None, timeout=30):
     """Sends bytes as they are; all that comes until the server closes, or until it has answered."""
     with connect(server, source, timeout) as stream:
-        stream.sendall(request)
+        try:
+            stream.sendall(request)
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # Refused while we were still talking: what was said may be there all the same.
         answer = b""
         while True:
             try:
