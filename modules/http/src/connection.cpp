@@ -80,6 +80,27 @@ private:
     std::uint64_t written_ = 0;
 };
 
+/// What one request's body takes of the memory that all have together, while it is there.
+class BodyShare {
+public:
+    explicit BodyShare(ConnectionContext& context) : context_{context} {}
+    ~BodyShare() { context_.body_bytes -= held_; }
+    BodyShare(const BodyShare&) = delete;
+    BodyShare& operator=(const BodyShare&) = delete;
+
+    /// Says how much there is now; false when it is too much for all.
+    bool hold(std::uint64_t bytes)
+    {
+        context_.body_bytes = context_.body_bytes - held_ + bytes;
+        held_ = bytes;
+        return held_ <= small_body || context_.body_bytes <= most_body_bytes;
+    }
+
+private:
+    ConnectionContext& context_;
+    std::uint64_t held_ = 0;
+};
+
 class Connection {
 public:
     Connection(
@@ -94,7 +115,8 @@ public:
     {
         while (!context_.stopping) {
             RequestParser parser{context_.limits.header, context_.limits.body};
-            if (!co_await receive(parser)) co_return;
+            BodyShare share{context_};
+            if (!co_await receive(parser, share)) co_return;
             ++context_.counters.requests;
             auto reply = co_await context_.handler(parser.request(), peer_);
             const bool keep = parser.keep_alive() && !context_.stopping;
@@ -105,7 +127,7 @@ public:
 
 private:
     /// Reads one request; answers broken ones itself. False: the connection is over.
-    Task<bool> receive(RequestParser& parser)
+    Task<bool> receive(RequestParser& parser, BodyShare& share)
     {
         state_.idle = inbox_.empty();
         watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
@@ -122,6 +144,11 @@ private:
             if (auto fed = parser.feed(inbox_); !fed) {
                 watchdog_.disarm();
                 co_await refuse(parser.refusal(), fed.error().message);
+                co_return false;
+            }
+            if (in_body && !share.hold(parser.request().body.size() + inbox_.size())) {
+                watchdog_.disarm();
+                co_await refuse(503, "too many large requests at once; try again in a moment");
                 co_return false;
             }
             if (parser.head_done() && !in_body) {

@@ -60,6 +60,11 @@ protected:
         spec.argv = {ZNODE_BIN_DIR "/znodectl", "--socket", options.socket};
         spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());
         if (as_nobody) {
+            // The tree may lie where only root can look.
+            const auto program = folder.path() / "znodectl";
+            std::filesystem::copy_file(
+                spec.argv.front(), program, std::filesystem::copy_options::skip_existing);
+            spec.argv.front() = program;
             spec.uid = 65534;
             spec.gid = 65534;
         }

@@ -105,7 +105,7 @@ TEST(CapacityVectors, EveryCaseOfTheFile)
          "kubernetes_sizes_explorer",
          "pool_price",
          "price_per_unit_second_stropes",
-         // What nodes call a network is nothing that an explorer knows.
+         // What nodes call a network: the network's tests run these.
          "network_ids"});
     std::size_t cases = 0;
     const auto each = [&](const char* group, auto check) {

@@ -26,7 +26,7 @@ json vectors(const std::string& name)
 {
     const char* folder = std::getenv("ZNODE_VECTORS");
     const auto path =
-        (folder != nullptr ? std::string{folder} : std::string{ZNODE_TEST_DATA} + "/network") +
+        (folder != nullptr ? std::string{folder} : std::string{ZNODE_TEST_DATA} + "/vectors") +
         "/" + name;
     std::ifstream file{path};
     EXPECT_TRUE(file) << "missing " << path;
@@ -47,6 +47,18 @@ std::string text(const json& object, const char* name)
 IpAddress address(const json& value) { return IpAddress::parse(value.get<std::string>()).value(); }
 IpNetwork net(const json& value) { return IpNetwork::parse(value.get<std::string>()).value(); }
 std::string unhex(const json& value) { return from_hex(value.get<std::string>()).value(); }
+
+TEST(NetworkVectors, IdsOfTheCapacityFile)
+{
+    // The other groups of the file are the explorer's: its tests run them.
+    const auto all = vectors("capacity.json");
+    for (const auto& c : all.at("network_ids")) {
+        expect_members(c, {"user", "name", "network_id"}, "network_ids");
+        EXPECT_EQ(network_id(text(c, "user"), text(c, "name")), text(c, "network_id"));
+    }
+    std::cout << "capacity.json (network_ids): " << all.at("network_ids").size() << " cases\n";
+    EXPECT_FALSE(all.at("network_ids").empty());
+}
 
 TEST(NetworkVectors, Derivations)
 {
