@@ -179,11 +179,16 @@ private:
             const auto begun = Clock::now();
             co_await wait_for_end(servers_.at(pool));
             co_await asio::this_coro::throw_if_cancelled(true);
-            const auto guard = co_await turn_.lock();
-            if (!wanted_.contains(pool)) break;
-            log_->warn("0-db ended, starting another pool={}", pool);
-            const auto running = co_await ensure_running(servers_.at(pool));
-            if (!running) log_->error("0-db is down reason=\"{}\"", running.error().message);
+            bool running = false;
+            {
+                const auto guard = co_await turn_.lock();
+                if (!wanted_.contains(pool)) break;
+                log_->warn("0-db ended, starting another pool={}", pool);
+                const auto started = co_await ensure_running(servers_.at(pool));
+                running = started.has_value();
+                if (!running) log_->error("0-db is down reason=\"{}\"", started.error().message);
+            }
+            // The turn is given back first: other pools do not wait for this one's pause.
             if (running && Clock::now() - begun > calm) {
                 pause = first_pause;
                 continue;
