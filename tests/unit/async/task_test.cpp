@@ -2,7 +2,9 @@
 
 #include <sys/wait.h>
 
+#include <atomic>
 #include <stdexcept>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -98,6 +100,46 @@ TEST_F(AsyncTest, BlockingWorkLeavesTheLoopFree)
     EXPECT_EQ(sum, 4);
     EXPECT_GT(ticks, 5);
     EXPECT_EQ(group.size(), 0U);
+}
+
+TEST_F(AsyncTest, BlockingWorkOfCancelledTasksEndsAndIsTold)
+{
+    // Tasks that hold a cancellation slot come and go while the lanes work for them: what a server
+    // does whose peers hang up. Work once begun is heard of, whatever became of its caller.
+    struct Scene {
+        asio::io_context& loop;
+        Blocking lanes{2};
+        std::atomic<int> worked = 0;
+        int heard = 0;
+    } scene{.loop = loop};
+    const auto work = [](Scene* s) -> Task<> {
+        for (;;) {
+            const auto text = co_await s->lanes.run([&] { return std::to_string(++s->worked); });
+            if (!text.empty()) ++s->heard;
+            co_await sleep_for(0ms);
+        }
+    };
+    run(loop, [](Scene* s, auto one) -> Task<> {
+        for (int round = 0; round < 400; ++round) {
+            TaskGroup group{s->loop};
+            for (int task = 0; task < 8; ++task) group.spawn(one(s));
+            for (int turn = 0; turn < round % 7; ++turn) co_await sleep_for(0ms);
+            co_await group.drain();
+        }
+    }(&scene, work));
+    EXPECT_GT(scene.worked, 400);
+    EXPECT_EQ(scene.heard, scene.worked);
+}
+
+TEST_F(AsyncTest, BlockingWorkThatThrowsThrowsWhereItIsAwaited)
+{
+    Blocking lane{1};
+    EXPECT_THROW(
+        run(loop,
+            [](Blocking* on) -> Task<> {
+                co_await on->run([] { throw std::runtime_error{"the disk is on fire"}; });
+            }(&lane)),
+        std::runtime_error);
 }
 
 TEST_F(AsyncTest, MailboxKeepsOrderAndLosesNothing)
