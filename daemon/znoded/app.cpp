@@ -159,6 +159,7 @@ private:
         disks_,
         {{"state", config_.node.state_dir}, {"container logs", config_.node.state_dir / "logs"}}};
     Blocking mounts_{2};
+    kernel::DescriptorStore kept_{config_.node.run_dir};
     TaskGroup background_;
 
     std::optional<engine::Journal> journal_;
@@ -261,7 +262,7 @@ Task<Result<>> App::build()
     zdb_ = zdb::make_namespaces(loop_, log_);
     cursors_ = std::make_unique<JournalCursors>(*journal_, store_, config_.node.run_dir / "logs");
     watch_ = std::make_unique<logs::FolderWatch>(loop_);
-    shippers_ = logs::make_shippers(loop_, disks_, *watch_, *cursors_, log_);
+    shippers_ = logs::make_shippers(loop_, disks_, *watch_, *cursors_, &kept_, log_);
 
     CO_TRY(const auto url, http::parse_url(explorer::explorer_root(config_.explorer.url)));
     http::ClientOptions options;

@@ -27,20 +27,20 @@ logs::CursorPage* JournalCursors::page_of(const std::string& key)
     return &open_.emplace(key, *std::move(page)).first->second;
 }
 
-Task<Result<std::optional<logs::Cursor>>> JournalCursors::load(std::string key)
+Task<Result<std::optional<logs::Noted>>> JournalCursors::load(std::string key)
 {
     CO_TRY(const auto text, co_await store_.run([&] { return journal_.fact(prefix + key); }));
-    std::optional<logs::Cursor> found;
+    std::optional<logs::Noted> found;
     const auto stored = text.value_or("");
     if (const auto words = split(stored, ' '); words.size() == 4) {
         const auto number = [&](std::size_t i) {
             return to_number<std::uint64_t>(words[i]).value_or(0);
         };
-        found = logs::Cursor{number(0), number(1), number(2), number(3)};
+        found = logs::Noted{.cursor = {number(0), number(1), number(2), number(3)}};
     }
     if (const auto* page = page_of(key)) {
         const auto noted = page->read();
-        if (noted && (!found || logs::is_further(*noted, *found))) found = noted;
+        if (noted && (!found || !logs::is_further(found->cursor, noted->cursor))) found = noted;
     }
     co_return found;
 }
@@ -52,9 +52,9 @@ Task<Result<>> JournalCursors::store(std::string key, logs::Cursor cursor)
     co_return co_await store_.run([&] { return journal_.set_fact(prefix + key, text); });
 }
 
-void JournalCursors::note(const std::string& key, const logs::Cursor& cursor)
+void JournalCursors::note(const std::string& key, const logs::Noted& noted)
 {
-    if (auto* const page = page_of(key)) page->write(cursor);
+    if (auto* const page = page_of(key)) page->write(noted);
 }
 
 Task<Result<>> JournalCursors::forget(std::string key)

@@ -18,9 +18,9 @@ public:
     {
     }
 
-    Task<Result<std::optional<logs::Cursor>>> load(std::string key) override;
+    Task<Result<std::optional<logs::Noted>>> load(std::string key) override;
     Task<Result<>> store(std::string key, logs::Cursor cursor) override;
-    void note(const std::string& key, const logs::Cursor& cursor) override;
+    void note(const std::string& key, const logs::Noted& noted) override;
     Task<Result<>> forget(std::string key) override;
 
 private:

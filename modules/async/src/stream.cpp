@@ -29,6 +29,14 @@ public:
         if (ec) co_return fail_net("receive", ec);
         co_return got;
     }
+    Task<Result<std::size_t>> peek_some(asio::mutable_buffer into) override
+    {
+        auto [ec, got] =
+            co_await socket_.async_receive(into, asio::socket_base::message_peek, as_result);
+        if (ec == asio::error::eof) co_return std::size_t{0};
+        if (ec) co_return fail_net("receive", ec);
+        co_return got;
+    }
     Task<Result<>> write(asio::const_buffer bytes) override
     {
         auto [ec, put] = co_await asio::async_write(socket_, bytes, as_result);
@@ -42,6 +50,10 @@ public:
     }
     std::string local_address() const override { return address_of(false); }
     std::string remote_address() const override { return address_of(true); }
+    int descriptor() const noexcept override
+    {
+        return const_cast<Socket&>(socket_).native_handle();  // NOLINT: Asio's has no const one.
+    }
 
     const Socket& socket() const { return socket_; }
     Socket& socket() { return socket_; }
@@ -115,6 +127,11 @@ public:
         const auto end = stream_.lowest_layer().remote_endpoint(ec);
         return ec ? std::string{} : end.address().to_string();
     }
+    Task<Result<std::size_t>> peek_some(asio::mutable_buffer /*into*/) override
+    {
+        co_return fail(Errc::unsupported, "TLS gives what comes once only");
+    }
+    int descriptor() const noexcept override { return -1; }
     SSL* native() { return stream_.native_handle(); }
 
 private:
@@ -291,6 +308,25 @@ Task<Result<std::unique_ptr<Stream>>> connect(Endpoint where, Duration patience)
     co_return co_await with_deadline(patience, std::move(intent), connect_tcp(std::move(where)));
 }
 
+Result<std::unique_ptr<Stream>> adopt_tcp(const asio::any_io_executor& loop, kernel::Fd socket)
+{
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the socket API's type.
+    auto* const where = reinterpret_cast<sockaddr*>(&address);
+    if (::getpeername(socket.get(), where, &size) != 0)
+        return fail_errno(errno, "go on with a connection");
+    const auto family = address.ss_family;
+    if (family != AF_INET && family != AF_INET6)
+        return fail(Errc::unsupported, "go on with a connection: it is not one of TCP");
+    tcp::socket adopted{loop};
+    boost::system::error_code ec;
+    adopted.assign(family == AF_INET ? tcp::v4() : tcp::v6(), socket.get(), ec);
+    if (ec) return fail_net("go on with a connection", ec);
+    (void)socket.release();
+    return std::make_unique<TcpStream>(std::move(adopted));
+}
+
 Result<std::unique_ptr<Listener>> listen_tcp(
     asio::io_context& loop, const std::string& address, unsigned short port, const TlsIdentity* tls)
 {
@@ -356,9 +392,8 @@ Result<PeerCredentials> peer_credentials(const Stream& stream)
     if (local == nullptr) return fail(Errc::unsupported, "only unix sockets tell who is there");
     ucred who{};
     socklen_t length = sizeof who;
-    // NOLINTNEXTLINE: native_handle is not const in Asio.
-    const int fd = const_cast<UnixStream*>(local)->socket().native_handle();
-    const int err = error_of(::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length));
+    const int err =
+        error_of(::getsockopt(local->descriptor(), SOL_SOCKET, SO_PEERCRED, &who, &length));
     if (err) return fail_errno(err, "ask who is at the other end");
     return PeerCredentials{who.pid, who.uid, who.gid};
 }

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/failpoint.hpp"
 #include "kernel/files.hpp"
@@ -12,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What is on its way when the agent is killed comes twice. So no more is under way than keeps a
+// What is on its way when a connection breaks may come twice. So no more is under way than keeps a
 // connection of that distance busy.
 constexpr std::size_t near_window = std::size_t{8} << 10U;
 constexpr std::size_t far_window = std::size_t{256} << 10U;
@@ -49,6 +50,7 @@ Shipper::Shipper(
     Blocking& disks,
     FolderWatch& watch,
     Cursors& cursors,
+    const kernel::DescriptorStore* kept,
     Log log,
     ShipperConfig config)
     : place_{std::move(place)},
@@ -56,6 +58,7 @@ Shipper::Shipper(
       disks_{disks},
       watch_{watch},
       cursors_{cursors},
+      kept_{kept},
       log_{std::move(log)},
       config_{config},
       group_{loop},
@@ -88,12 +91,13 @@ Task<> Shipper::drain_lines(Duration patience)
     }
 }
 
-Task<> Shipper::stop(bool keep_cursor)
+Task<> Shipper::stop(End end)
 {
     co_await group_.drain();
     watch_.remove(&changed_);
     watched_ = false;
-    if (keep_cursor) co_await store_cursor(true);
+    if (end != End::pause) co_await drop_connection();
+    if (end != End::forget) co_await store_cursor(true);
 }
 
 Task<ShipperStatus> Shipper::status()
@@ -125,6 +129,7 @@ Task<> Shipper::run()
         seek_receiver_ = had_receiver_;
         co_await asio::this_coro::throw_if_cancelled(true);
         tell(outcome.error());
+        co_await drop_connection();
         // A server that takes lines before it hangs up gets them at once again.
         if (status_.sent_lines != sent_before) gap = config_.first_retry;
         rewind();
@@ -138,7 +143,10 @@ Task<> Shipper::run()
 Task<Result<>> Shipper::load_cursor()
 {
     CO_TRY(const auto stored, co_await cursors_.load(place_.key));
-    if (stored) cursor_ = stored_ = *stored;
+    if (stored) {
+        cursor_ = stored_ = stored->cursor;
+        wire_ = stored->wire;
+    }
     rewind();
     co_return Result<>{};
 }
@@ -149,6 +157,65 @@ void Shipper::rewind()
     splitter_ = LineSplitter{place_.stream};
 }
 
+/// Unique among what is kept, and of one target: a connection to another one is none of ours.
+std::string Shipper::kept_name() const
+{
+    const auto target = std::hash<std::string>{}(where());
+    return "log." + place_.key + "." + std::to_string(target);
+}
+
+/// The connection of the run before, when it stands where the wire says, or a new one.
+Task<Result<std::unique_ptr<redis::Connection>>> Shipper::connect()
+{
+    if (auto before = co_await take_over()) co_return before;
+    CO_TRY(auto fresh, co_await redis::Connection::open(target_.server, config_.patience));
+    wire_ = {fresh->at().socket, fresh->at().written, fresh->at().read};
+    note();
+    co_await keep(fresh.get());
+    co_return std::move(fresh);
+}
+
+/// Null where there is none. What it was given and what was read from it is known to the kernel,
+/// whenever its last user died; what the wire says was noted before the answers were read.
+Task<std::unique_ptr<redis::Connection>> Shipper::take_over()
+{
+    const auto noted = std::exchange(wire_, Wire{});
+    if (kept_ == nullptr || noted.socket == 0) co_return nullptr;
+    const auto name = kept_name();
+    auto socket = co_await disks_.run([&] { return kept_->get(name); });
+    if (!socket) co_return nullptr;
+    auto before = redis::Connection::adopt(co_await asio::this_coro::executor, *std::move(socket));
+    if (!before) co_return nullptr;
+    const auto at = (*before)->at();
+    if (at.socket != noted.socket || at.written < noted.written || at.read > noted.read)
+        co_return nullptr;
+    if (!co_await (*before)->skip(noted.read - at.read, config_.patience)) co_return nullptr;
+    wire_ = noted;
+    is_kept_ = true;
+    co_return std::move(*before);
+}
+
+Task<> Shipper::keep(const redis::Connection* connection)
+{
+    if (kept_ == nullptr || wire_.socket == 0) co_return;
+    const auto copy = connection->duplicate();
+    if (!copy) co_return;
+    is_kept_ = true;
+    const auto name = kept_name();
+    // Without it a crash costs repeated lines, nothing else.
+    (void)co_await disks_.run([&] { return kept_->put(name, *copy); });
+}
+
+/// A connection that is over is not gone on with; it ends when nobody keeps it.
+Task<> Shipper::drop_connection()
+{
+    wire_ = {};
+    if (!std::exchange(is_kept_, false)) co_return;
+    note();
+    const auto name = kept_name();
+    (void)co_await disks_.run([&] { return kept_->drop(name); });
+}
+
 /// Connects and sends until something fails.
 Task<Result<>> Shipper::ship()
 {
@@ -157,8 +224,7 @@ Task<Result<>> Shipper::ship()
         watched_ = true;
     }
     // Also without a line to send: a wrong password is to be seen before it matters.
-    CO_TRY(
-        const auto connection, co_await redis::Connection::open(target_.server, config_.patience));
+    CO_TRY(const auto connection, co_await connect());
     slow_answers_ = 0;
     status_.connected = true;
     if (!status_.problem.empty())
@@ -167,15 +233,23 @@ Task<Result<>> Shipper::ship()
 
     // While the server works on one batch, the next one is read and sent.
     Batch sent;
+    auto begin = wire_.written;
     for (;;) {
         CO_TRY(auto batch, co_await next_batch());
+        // What was on its way must be made again to the byte.
+        const bool is_behind = connection->at().written > begin;
+        if (is_behind && (batch.empty() || reader_.lost_bytes() != 0))
+            co_return fail(Errc::unavailable, "lines that were on their way are no longer there");
         if (!batch.empty()) {
             CO_FP("logs.ship.send");
             if (seek_receiver_) {
                 CO_TRY_DO(co_await find_receiver(connection.get(), &batch));
+                begin = wire_.written;
                 continue;
             }
-            const auto given = co_await connection->send(batch.commands, config_.patience);
+            batch.begin = begin;
+            begin += batch.commands.size();
+            const auto given = co_await send_rest(connection.get(), &batch);
             if (!given) {
                 // What the server answered before it went away is not sent to it again.
                 if (sent.empty() || co_await await_answers(connection.get(), &sent))
@@ -191,7 +265,10 @@ Task<Result<>> Shipper::ship()
         if (!sent.empty()) continue;
 
         // Nothing on the way and nothing to read.
-        if (!splitter_.is_open()) cursor_ = reader_.position();
+        if (!splitter_.is_open()) {
+            cursor_ = reader_.position();
+            note();
+        }
         co_await store_cursor(true);
         is_idle_ = true;
         idle_.notify();
@@ -201,17 +278,28 @@ Task<Result<>> Shipper::ship()
     }
 }
 
+/// Sends what the connection was not yet given of it: the run before may have begun with it.
+Task<Result<>> Shipper::send_rest(redis::Connection* connection, const Batch* batch)
+{
+    const std::string_view commands{batch->commands};
+    const auto given = std::max(connection->at().written, batch->begin) - batch->begin;
+    if (given >= commands.size()) co_return Result<>{};
+    co_return co_await connection->send(commands.substr(given), config_.patience);
+}
+
 Task<Result<>> Shipper::await_answers(redis::Connection* connection, const Batch* batch)
 {
     redis::Connection::Integers got;
     const auto begun = Clock::now();
     auto outcome =
-        co_await connection->receive_integers(batch->after.size(), &got, config_.patience);
+        co_await connection->receive_integers(batch->after.size(), &got, config_.patience, [&] {
+            wire_.read = connection->at().read;
+            reach(*batch, got.count);
+            note();
+        });
     slow_answers_ = Clock::now() - begun > far_answer ? slow_answers_ + 1 : 0;
     if (got.count > 0) had_receiver_ = got.last > 0;
     count_as_sent(*batch, got.count);
-    if (outcome) cursor_ = batch->end;
-    cursors_.note(place_.key, cursor_);
     co_return outcome;
 }
 
@@ -220,7 +308,10 @@ Task<Result<>> Shipper::await_answers(redis::Connection* connection, const Batch
 Task<Result<>> Shipper::find_receiver(redis::Connection* connection, const Batch* batch)
 {
     const auto end = Clock::now() + config_.receiver_patience;
-    const auto line = std::string_view{batch->commands}.substr(0, batch->first);
+    const auto line = std::string_view{batch->commands}.substr(0, batch->ends.front());
+    // The same line again and again has no place on the wire.
+    wire_.socket = 0;
+    note();
     for (;;) {
         redis::Connection::Integers got;
         CO_TRY_DO(co_await connection->send(line, config_.patience));
@@ -231,17 +322,28 @@ Task<Result<>> Shipper::find_receiver(redis::Connection* connection, const Batch
         co_await asio::this_coro::throw_if_cancelled(true);
     }
     seek_receiver_ = false;
+    reach(*batch, 1);
     count_as_sent(*batch, 1);
-    cursors_.note(place_.key, cursor_);
+    wire_ = {connection->at().socket, connection->at().written, connection->at().read};
+    note();
     rewind();
     co_return Result<>{};
 }
+
+/// So many lines of the batch are answered.
+void Shipper::reach(const Batch& batch, std::size_t lines)
+{
+    if (lines == 0) return;
+    cursor_ = lines == batch.after.size() ? batch.end : batch.after[lines - 1];
+    wire_.written = batch.begin + batch.ends[lines - 1];
+}
+
+void Shipper::note() { cursors_.note(place_.key, {cursor_, wire_}); }
 
 void Shipper::count_as_sent(const Batch& batch, std::size_t lines)
 {
     for (std::size_t i = 0; i < lines; ++i) status_.sent_bytes += batch.sizes[i];
     status_.sent_lines += lines;
-    if (lines > 0) cursor_ = batch.after[lines - 1];
 }
 
 /// The lines of the next records; empty when there is nothing (of this stream) for now.
@@ -265,7 +367,7 @@ Task<Result<Batch>> Shipper::next_batch()
                 resumed ? skip.inner : 0,
                 [&](std::string_view text, std::int64_t, const Cursor& after) {
                     redis::append_command(batch.commands, {"PUBLISH", target_.channel, text});
-                    if (batch.first == 0) batch.first = batch.commands.size();
+                    batch.ends.push_back(batch.commands.size());
                     batch.after.push_back(after);
                     batch.sizes.push_back(text.size());
                 });

@@ -14,8 +14,9 @@ struct Batch {
     std::string commands;
     std::vector<Cursor> after;
     std::vector<std::size_t> sizes;  ///< Bytes of each line.
-    std::size_t first = 0;           ///< Bytes of the first command.
+    std::vector<std::size_t> ends;   ///< Where each command ends in `commands`.
     Cursor end;                      ///< Where the cursor stands once all are answered.
+    std::uint64_t begin = 0;         ///< Of the first command, in what the connection is given.
 
     bool empty() const noexcept { return after.empty(); }
 };
@@ -36,14 +37,21 @@ public:
         Blocking& disks,
         FolderWatch& watch,
         Cursors& cursors,
+        const kernel::DescriptorStore* kept,
         Log log,
         ShipperConfig config);
 
     void start();
     /// Waits until nothing is pending, or for so long.
     Task<> drain_lines(Duration patience);
-    /// Ends sending; stores the cursor unless it is about to be forgotten.
-    Task<> stop(bool keep_cursor);
+    /// What a next shipper of this key will find.
+    enum class End {
+        pause,      ///< Cursor and connection: it goes on in the middle.
+        hand_over,  ///< The cursor: its target is another one.
+        forget,     ///< Nothing.
+    };
+    /// Ends sending.
+    Task<> stop(End end);
 
     Task<ShipperStatus> status();
     const redis::Target& target() const noexcept { return target_; }
@@ -52,20 +60,29 @@ private:
     Task<> run();
     Task<Result<>> load_cursor();
     Task<Result<>> ship();
+    Task<Result<std::unique_ptr<redis::Connection>>> connect();
+    Task<std::unique_ptr<redis::Connection>> take_over();
+    Task<> keep(const redis::Connection* connection);
+    Task<> drop_connection();
+    Task<Result<>> send_rest(redis::Connection* connection, const Batch* batch);
     Task<Result<>> await_answers(redis::Connection* connection, const Batch* batch);
     Task<Result<>> find_receiver(redis::Connection* connection, const Batch* batch);
+    void reach(const Batch& batch, std::size_t lines);
+    void note();
     void count_as_sent(const Batch& batch, std::size_t lines);
     Task<Result<Batch>> next_batch();
     Task<> store_cursor(bool now);
     void rewind();
     void tell(const Error& error);
     std::string where() const;
+    std::string kept_name() const;
 
     Place place_;
     redis::Target target_;
     Blocking& disks_;
     FolderWatch& watch_;
     Cursors& cursors_;
+    const kernel::DescriptorStore* kept_;  // May be null.
     Log log_;
     ShipperConfig config_;
 
@@ -73,12 +90,14 @@ private:
     Event changed_;  // The folder did.
     Event idle_;     // Everything that was there has been sent.
     Cursor cursor_;  // Everything before it has been answered.
+    Wire wire_;      // Where the connection stood then.
     Cursor stored_;
     Clock::time_point stored_at_{};
     RecordReader reader_;
     LineSplitter splitter_;
     int slow_answers_ = 0;  // In a row.
     bool watched_ = false;
+    bool is_kept_ = false;  // A second descriptor of the connection, for the next run.
     bool is_idle_ = false;
     bool had_receiver_ = false;   // Somebody listened to the last line that was answered.
     bool seek_receiver_ = false;  // He may not be back yet.

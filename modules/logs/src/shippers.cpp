@@ -13,12 +13,14 @@ public:
         Blocking& disks,
         FolderWatch& watch,
         Cursors& cursors,
+        const kernel::DescriptorStore* kept,
         Log log,
         ShipperConfig config)
         : loop_{loop},
           disks_{disks},
           watch_{watch},
           cursors_{cursors},
+          kept_{kept},
           log_{std::move(log)},
           config_{config}
     {
@@ -53,7 +55,7 @@ public:
                 over.push_back(std::move(shipper));
         }
         std::erase_if(shippers_[gwid], [](const auto& entry) { return !entry.second; });
-        for (auto& shipper : over) co_await shipper->stop(true);
+        for (auto& shipper : over) co_await shipper->stop(Shipper::End::hand_over);
 
         for (auto& [key, what] : wanted) {
             auto& place = shippers_[gwid][key];
@@ -65,6 +67,7 @@ public:
                 disks_,
                 watch_,
                 cursors_,
+                kept_,
                 log_,
                 config_);
             place->start();
@@ -82,7 +85,7 @@ public:
             const auto end = Clock::now() + patience;
             for (const auto& [key, shipper] : ending)
                 co_await shipper->drain_lines(std::max(end - Clock::now(), Duration::zero()));
-            for (const auto& [key, shipper] : ending) co_await shipper->stop(false);
+            for (const auto& [key, shipper] : ending) co_await shipper->stop(Shipper::End::forget);
         }
         co_return co_await cursors_.forget(gwid + "/");
     }
@@ -110,7 +113,7 @@ public:
         const auto ending = std::move(shippers_);
         shippers_.clear();
         for (const auto& [gwid, all] : ending)
-            for (const auto& [key, shipper] : all) co_await shipper->stop(true);
+            for (const auto& [key, shipper] : all) co_await shipper->stop(Shipper::End::pause);
     }
 
 private:
@@ -118,6 +121,7 @@ private:
     Blocking& disks_;
     FolderWatch& watch_;
     Cursors& cursors_;
+    const kernel::DescriptorStore* kept_;
     Log log_;
     ShipperConfig config_;
     /// By gwid, then by the key of the cursor. Shared with a status call that is looking at it.
@@ -131,10 +135,12 @@ std::unique_ptr<Shippers> make_shippers(
     Blocking& disks,
     FolderWatch& watch,
     Cursors& cursors,
+    const kernel::DescriptorStore* kept,
     Log log,
     ShipperConfig config)
 {
-    return std::make_unique<RedisShippers>(loop, disks, watch, cursors, std::move(log), config);
+    return std::make_unique<RedisShippers>(
+        loop, disks, watch, cursors, kept, std::move(log), config);
 }
 
 }  // namespace znode::logs

@@ -1,11 +1,16 @@
 #include "redis/connection.hpp"
 
+#include <algorithm>
+#include <cerrno>
+
 #include "base/text.hpp"
+#include "kernel/fd.hpp"
 
 namespace znode::redis {
 namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
+constexpr std::size_t longest_line = 64 * 1024;
 
 tl::unexpected<Error> hung_up() { return fail(Errc::unavailable, "redis closed the connection"); }
 
@@ -44,7 +49,46 @@ Task<Result<std::unique_ptr<Connection>>> Connection::open(Server server, Durati
     if (!ready && ready.error().code == Errc::timeout) co_return tl::unexpected(ready.error());
     if (!ready)
         co_return tl::unexpected(std::move(ready).error().during("log on to redis at " + where));
+    if (connection->stream_->descriptor() >= 0) {
+        CO_TRY(connection->at_, kernel::tcp_progress(connection->stream_->descriptor()));
+    }
     co_return made;
+}
+
+Result<std::unique_ptr<Connection>> Connection::adopt(
+    const asio::any_io_executor& loop, kernel::Fd socket)
+{
+    TRY(const auto at, kernel::tcp_progress(socket.get()));
+    TRY(auto stream, adopt_tcp(loop, std::move(socket)));
+    // NOLINTNEXTLINE: the constructor is private.
+    auto made = std::unique_ptr<Connection>{new Connection{std::move(stream)}};
+    made->at_ = at;
+    return made;
+}
+
+Result<kernel::Fd> Connection::duplicate() const
+{
+    if (stream_->descriptor() < 0) return fail(Errc::unsupported, "TLS can't be handed on");
+    kernel::Fd second{::fcntl(stream_->descriptor(), F_DUPFD_CLOEXEC, 0)};
+    if (!second) return fail_errno(errno, "duplicate a connection");
+    return second;
+}
+
+Task<Result<>> Connection::skip(std::uint64_t bytes, Duration patience)
+{
+    at_.read += bytes;
+    return with_deadline<>(patience, "wait for redis", discard(bytes));
+}
+
+Task<Result<>> Connection::discard(std::uint64_t bytes)
+{
+    while (bytes > 0) {
+        const auto most = std::min<std::uint64_t>(bytes, buffer_.size());
+        CO_TRY(const auto size, co_await stream_->read_some(asio::buffer(buffer_.data(), most)));
+        if (size == 0) co_return hung_up();
+        bytes -= size;
+    }
+    co_return Result<>{};
 }
 
 Task<Result<>> Connection::log_on(Server server)
@@ -97,8 +141,14 @@ Task<Result<Reply>> Connection::command(std::vector<std::string> arguments, Dura
 
 Task<Result<>> Connection::send(std::string_view commands, Duration patience)
 {
-    return with_deadline<>(
-        patience, "send to redis", stream_->write(asio::buffer(commands.data(), commands.size())));
+    return with_deadline<>(patience, "send to redis", write(commands));
+}
+
+Task<Result<>> Connection::write(std::string_view bytes)
+{
+    CO_TRY_DO(co_await stream_->write(asio::buffer(bytes.data(), bytes.size())));
+    at_.written += bytes.size();
+    co_return Result<>{};
 }
 
 Task<Result<Reply>> Connection::receive(Duration patience)
@@ -106,9 +156,12 @@ Task<Result<Reply>> Connection::receive(Duration patience)
     return with_deadline<Reply>(patience, "wait for redis", read_reply());
 }
 
-Task<Result<>> Connection::receive_integers(std::size_t count, Integers* got, Duration patience)
+Task<Result<>> Connection::receive_integers(
+    std::size_t count, Integers* got, Duration patience, std::function<void()> note)
 {
-    return with_deadline<>(patience, "wait for redis", read_integers(count, got));
+    auto read = stream_->descriptor() < 0 ? parse_integers(count, got, std::move(note))
+                                          : read_integers(count, got, std::move(note));
+    return with_deadline<>(patience, "wait for redis", std::move(read));
 }
 
 Task<Result<Reply>> Connection::read_reply()
@@ -122,13 +175,15 @@ Task<Result<Reply>> Connection::read_reply()
     }
 }
 
-Task<Result<>> Connection::read_integers(std::size_t count, Integers* got)
+Task<Result<>> Connection::parse_integers(
+    std::size_t count, Integers* got, std::function<void()> note)
 {
     while (got->count < count) {
         CO_TRY(const auto reply, parser_.next());
         if (reply && reply->kind == Reply::Kind::integer) {
             ++got->count;
             got->last = reply->number;
+            if (note) note();
         } else if (reply) {
             got->refused = reply->text;
             co_return tl::unexpected(error_of_reply(reply->text));
@@ -139,6 +194,58 @@ Task<Result<>> Connection::read_integers(std::size_t count, Integers* got)
         }
     }
     co_return Result<>{};
+}
+
+/// Integers and errors are a line each. Looked at first, noted, and only then read.
+Task<Result<>> Connection::read_integers(
+    std::size_t count, Integers* got, std::function<void()> note)
+{
+    while (got->count < count) {
+        CO_TRY(const auto size, co_await stream_->peek_some(asio::buffer(buffer_)));
+        if (size == 0) co_return hung_up();
+        const auto before = got->count;
+        const auto taken = take_lines({buffer_.data(), size}, count, got);
+        if (taken && got->count == before) {
+            // No line ends here. What is left in the socket would only wake us again.
+            tail_.append(buffer_.data(), size);
+            at_.read += size;
+            CO_TRY_DO(co_await discard(size));
+            if (tail_.size() > longest_line)
+                co_return fail(Errc::corrupt, "redis: the answer is larger than we take");
+            continue;
+        }
+        if (got->count != before) {
+            if (taken) at_.read += *taken;
+            if (note) note();
+        }
+        if (!taken) co_return tl::unexpected(taken.error());
+        CO_TRY_DO(co_await discard(*taken));
+    }
+    co_return Result<>{};
+}
+
+/// How many bytes the integers at the beginning are, at most so many of them as are missing.
+Result<std::size_t> Connection::take_lines(std::string_view bytes, std::size_t count, Integers* got)
+{
+    std::size_t taken = 0;
+    while (got->count < count) {
+        const auto end = bytes.find('\n', taken);
+        if (end == std::string_view::npos) break;
+        const auto line = std::exchange(tail_, {}) + std::string{bytes.substr(taken, end - taken)};
+        const auto text = trim(line);
+        const auto number =
+            text.starts_with(':') ? to_number<long long>(text.substr(1)) : std::nullopt;
+        if (!number) {
+            if (!text.starts_with('-'))
+                return fail(Errc::corrupt, "redis: the answer makes no sense: " + printable(text));
+            got->refused = text.substr(1);
+            return tl::unexpected(error_of_reply(got->refused));
+        }
+        ++got->count;
+        got->last = *number;
+        taken = end + 1;
+    }
+    return taken;
 }
 
 }  // namespace znode::redis

@@ -22,24 +22,24 @@ constexpr auto patience = 60s;
 
 class MemoryCursors final : public Cursors {
 public:
-    Task<Result<std::optional<Cursor>>> load(std::string key) override
+    Task<Result<std::optional<Noted>>> load(std::string key) override
     {
         const auto hit = all.find(key);
-        if (hit == all.end()) co_return std::optional<Cursor>{};
+        if (hit == all.end()) co_return std::optional<Noted>{};
         co_return std::optional{hit->second};
     }
     Task<Result<>> store(std::string key, Cursor cursor) override
     {
-        all[key] = cursor;
+        all[key].cursor = cursor;
         co_return Result<>{};
     }
-    void note(const std::string& key, const Cursor& cursor) override { all[key] = cursor; }
+    void note(const std::string& key, const Noted& noted) override { all[key] = noted; }
     Task<Result<>> forget(std::string prefix) override
     {
         std::erase_if(all, [&](const auto& entry) { return entry.first.starts_with(prefix); });
         co_return Result<>{};
     }
-    std::map<std::string, Cursor> all;
+    std::map<std::string, Noted> all;
 };
 
 class ShipperTest : public testing::Test {
@@ -60,6 +60,7 @@ protected:
             disks,
             watch,
             cursors,
+            nullptr,
             silent_log(),
             {.patience = 10s, .first_retry = 5ms, .slowest_retry = 50ms});
     }

@@ -21,9 +21,10 @@ TEST(CursorPage, LastOneWrittenIsThereForTheNextProgram)
     const auto path = folder.path() / "page";
     {
         auto page = CursorPage::open(path).value();
-        for (std::uint64_t i = 1; i <= 3; ++i) page.write({1, i, i * 2, i * 3});
+        for (std::uint64_t i = 1; i <= 3; ++i)
+            page.write({{1, i, i * 2, i * 3}, {7, i * 4, i * 5}});
     }
-    EXPECT_EQ(CursorPage::open(path).value().read(), (Cursor{1, 3, 6, 9}));
+    EXPECT_EQ(CursorPage::open(path).value().read(), (Noted{{1, 3, 6, 9}, {7, 12, 15}}));
 }
 
 TEST(CursorPage, ForeignFileIsBegunAnew)
@@ -34,8 +35,8 @@ TEST(CursorPage, ForeignFileIsBegunAnew)
         << "something else, and longer than a page of ours would ever be made: no cursor";
     auto page = CursorPage::open(path).value();
     EXPECT_EQ(page.read(), std::nullopt);
-    page.write({2, 64, 0, 10});
-    EXPECT_EQ(page.read(), (Cursor{2, 64, 0, 10}));
+    page.write({.cursor = {2, 64, 0, 10}});
+    EXPECT_EQ(page.read(), (Noted{.cursor = {2, 64, 0, 10}}));
 }
 
 TEST(CursorPage, FurtherIsASegmentThenAnOffsetThenWithinTheRecord)

@@ -7,6 +7,7 @@
 #include <boost/asio/buffer.hpp>
 
 #include "async/task.hpp"
+#include "kernel/fd.hpp"
 
 namespace znode {
 
@@ -33,6 +34,8 @@ public:
 
     /// Reads at least one byte into `into`; 0 at the end of the stream.
     virtual Task<Result<std::size_t>> read_some(asio::mutable_buffer into) = 0;
+    /// As read_some, but what it gives stays to be read. Errc::unsupported for TLS.
+    virtual Task<Result<std::size_t>> peek_some(asio::mutable_buffer into) = 0;
     /// Writes everything.
     virtual Task<Result<>> write(asio::const_buffer bytes) = 0;
     /// Ends the stream without waiting for anybody.
@@ -40,10 +43,16 @@ public:
     /// The local and the remote address, "" for unix sockets.
     virtual std::string local_address() const = 0;
     virtual std::string remote_address() const = 0;
+    /// The socket, when nothing but it is needed to go on with the stream; -1 for TLS. Stays the
+    /// stream's.
+    virtual int descriptor() const noexcept = 0;
 };
 
 /// Resolves, connects and (for TLS) shakes hands and checks the certificate, all within `patience`.
 Task<Result<std::unique_ptr<Stream>>> connect(Endpoint where, Duration patience);
+
+/// Goes on with a connected TCP socket that somebody else has kept.
+Result<std::unique_ptr<Stream>> adopt_tcp(const asio::any_io_executor& loop, kernel::Fd socket);
 
 /// Certificate and key of a TLS server, PEM files.
 struct TlsIdentity {

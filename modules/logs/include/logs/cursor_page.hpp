@@ -9,8 +9,9 @@
 
 namespace znode::logs {
 
-/// Little endian, 80 bytes: 8 of mark ("ZNCURS01"), the number of the valid slot (0: none, else 1
-/// or 2), two slots of 4 × 8 bytes: segment, offset, inner, bytes. On tmpfs it costs no I/O at all;
+/// Little endian, 128 bytes: 8 of mark ("ZNCURS02"), the number of the valid slot (0: none, else 1
+/// or 2), two slots of 7 × 8 bytes: segment, offset, inner, bytes of the cursor; socket, written,
+/// read of the wire. On tmpfs it costs no I/O at all;
 /// on a disk it is as durable as the page cache.
 class CursorPage {
 public:
@@ -20,9 +21,9 @@ public:
     CursorPage& operator=(CursorPage&&) = delete;
     ~CursorPage();
 
-    std::optional<Cursor> read() const;
+    std::optional<Noted> read() const;
     /// By one thread at a time.
-    void write(const Cursor& cursor) noexcept;
+    void write(const Noted& noted) noexcept;
 
 private:
     struct Layout;

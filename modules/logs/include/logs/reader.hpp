@@ -27,6 +27,24 @@ struct Cursor {
     bool operator==(const Cursor&) const = default;
 };
 
+/// Where a connection to a log target stood when the cursor did: the next run of the agent goes on
+/// in the middle of it. Counts as in kernel::TcpProgress.
+struct Wire {
+    std::uint64_t socket = 0;   ///< 0: there is no connection to go on with.
+    std::uint64_t written = 0;  ///< Where the command of the line after the cursor begins.
+    std::uint64_t read = 0;     ///< Where the answer to it begins.
+
+    bool operator==(const Wire&) const = default;
+};
+
+/// A cursor as it is noted for the next run.
+struct Noted {
+    Cursor cursor = {};
+    Wire wire = {};
+
+    bool operator==(const Noted&) const = default;
+};
+
 /// One record in a chunk.
 struct RecordView {
     Kind kind = Kind::out;

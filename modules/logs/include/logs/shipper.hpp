@@ -11,6 +11,7 @@
 #include "async/task.hpp"
 #include "base/log.hpp"
 #include "base/secret.hpp"
+#include "kernel/descriptor_store.hpp"
 #include "logs/reader.hpp"
 
 namespace znode::logs {
@@ -28,11 +29,11 @@ struct LogTarget {
 class Cursors {
 public:
     virtual ~Cursors() = default;
-    virtual Task<Result<std::optional<Cursor>>> load(std::string key) = 0;
+    virtual Task<Result<std::optional<Noted>>> load(std::string key) = 0;
     virtual Task<Result<>> store(std::string key, Cursor cursor) = 0;
     /// Noted for the next run of the agent, also if this one is killed; not over a power cut.
-    /// Never blocks. `load` gives whichever of both is further.
-    virtual void note(const std::string& key, const Cursor& cursor) = 0;
+    /// Never blocks. `load` gives whichever of both is further; what was stored has no wire.
+    virtual void note(const std::string& key, const Noted& noted) = 0;
     /// Drops every key that begins with this.
     virtual Task<Result<>> forget(std::string prefix) = 0;
 };
@@ -60,9 +61,10 @@ struct ShipperConfig {
 
 /// Sends the lines of containers to redis servers by PUBLISH: each line in order, with its line
 /// end, byte for byte, pieces of 1 MiB where it is longer. A line counts as sent when the server
-/// has answered its PUBLISH; after a broken connection or a crash those that were on their way may
-/// be sent twice, none is left out. What cannot be sent waits on disk: a container never waits for
-/// a server.
+/// has answered its PUBLISH; after a broken connection those that were on their way may be sent
+/// twice, none is left out. After a crash the next run goes on in the middle of the very
+/// connection, so that none comes twice either. What cannot be sent waits on disk: a container
+/// never waits for a server.
 ///
 /// All calls are made from the event loop.
 class Shippers {
@@ -85,12 +87,14 @@ public:
     virtual Task<> stop() = 0;
 };
 
-/// Everything must outlive it.
+/// Everything must outlive it. `kept` holds the connections for the next run of the agent; null, or
+/// one that holds nothing: a crash then costs repeated lines.
 std::unique_ptr<Shippers> make_shippers(
     asio::io_context& loop,
     Blocking& disks,
     FolderWatch& watch,
     Cursors& cursors,
+    const kernel::DescriptorStore* kept,
     Log log,
     ShipperConfig config = {});
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "async/stream.hpp"
+#include "kernel/tcp_progress.hpp"
 #include "redis/protocol.hpp"
 #include "redis/url.hpp"
 
@@ -18,6 +20,16 @@ public:
     /// when the server refuses the password or wants one.
     [[nodiscard]] static Task<Result<std::unique_ptr<Connection>>> open(
         Server server, Duration patience);
+
+    /// Goes on with the connection of an earlier process, logged on and between two replies.
+    [[nodiscard]] static Result<std::unique_ptr<Connection>> adopt(
+        const asio::any_io_executor& loop, kernel::Fd socket);
+    /// A second descriptor of it, for `adopt`. Errc::unsupported for TLS.
+    [[nodiscard]] Result<kernel::Fd> duplicate() const;
+    /// Where it stands; socket 0 for TLS, which nobody else can go on with.
+    const kernel::TcpProgress& at() const noexcept { return at_; }
+    /// Leaves out bytes that have come already.
+    [[nodiscard]] Task<Result<>> skip(std::uint64_t bytes, Duration patience);
 
     /// One command, one reply. An error reply is Errc::denied for missing rights, else
     /// Errc::invalid.
@@ -36,9 +48,11 @@ public:
         long long last = 0;
         std::string refused;  ///< The reply that was none.
     };
-    /// Fetches replies until `count` have come or one is not an integer.
+    /// Fetches replies until `count` have come or one is not an integer. `note` is called whenever
+    /// some came; `at` counts them as read then, and (but for TLS) they are still in the socket:
+    /// who is killed before it has noted them finds them there.
     [[nodiscard]] Task<Result<>> receive_integers(
-        std::size_t count, Integers* got, Duration patience);
+        std::size_t count, Integers* got, Duration patience, std::function<void()> note = {});
 
     std::string remote() const { return stream_->remote_address(); }
 
@@ -46,11 +60,17 @@ private:
     explicit Connection(std::unique_ptr<Stream> stream);
     Task<Result<>> log_on(Server server);
     Task<Result<Reply>> read_reply();
-    Task<Result<>> read_integers(std::size_t count, Integers* got);
+    Task<Result<>> write(std::string_view bytes);
+    Task<Result<>> discard(std::uint64_t bytes);
+    Task<Result<>> read_integers(std::size_t count, Integers* got, std::function<void()> note);
+    Task<Result<>> parse_integers(std::size_t count, Integers* got, std::function<void()> note);
+    Result<std::size_t> take_lines(std::string_view bytes, std::size_t count, Integers* got);
 
     std::unique_ptr<Stream> stream_;
     Parser parser_;
     std::vector<char> buffer_;
+    std::string tail_;  // A reply that has begun, at the end of what was read.
+    kernel::TcpProgress at_;
 };
 
 /// What a caller can do about an error reply.
