@@ -209,7 +209,13 @@ v1::Workload AgentSource::view_of(const engine::WorkloadView& view, bool with_hi
     for (const auto& address : view.addresses) workload.add_addresses(address);
     if (view.pid > 0) workload.add_pids(static_cast<std::uint32_t>(view.pid));
     workload.set_restarts(static_cast<std::uint32_t>(entry.restarts));
-    if (!entry.last_exit.empty()) workload.mutable_last_exit()->set_reason(entry.last_exit);
+    if (const auto& ended = entry.last_exit; !ended.text.empty()) {
+        auto* const exit = workload.mutable_last_exit();
+        exit->set_code(static_cast<std::int32_t>(ended.code));
+        exit->set_signal(static_cast<std::int32_t>(ended.signal));
+        exit->set_reason(ended.reason);
+        if (ended.time != 0) exit->set_time(time_text(ended.time));
+    }
     if (entry.was_ok || entry.state == engine::State::failed) {
         auto* result = workload.mutable_result();
         result->set_state(entry.was_ok ? "ok" : "error");

@@ -218,8 +218,17 @@ Task<Result<>> stop_container(State state)
 Ending ending_of(const container::ContainerExit& exit)
 {
     Ending ending;
-    ending.good = exit.kind == container::ContainerExit::Kind::exited && exit.number == 0;
+    using Kind = container::ContainerExit::Kind;
+    ending.good = exit.kind == Kind::exited && exit.number == 0;
     ending.text = exit.text();
+    ending.time = exit.ended_ns;
+    if (exit.kind == Kind::exited) ending.code = exit.number;
+    if (exit.kind == Kind::signaled) ending.signal = exit.number;
+    ending.reason = exit.out_of_memory                ? "out of memory"
+                    : exit.kind == Kind::exited       ? "exit"
+                    : exit.kind == Kind::signaled     ? "signal"
+                    : exit.kind == Kind::not_executed ? "not executed"
+                                                      : "unknown";
     if (!ending.good && !exit.last_lines.empty()) {
         ending.text += "; last lines: ";
         for (const auto& line : exit.last_lines) ending.text += line + " | ";

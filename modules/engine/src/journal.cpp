@@ -33,6 +33,12 @@ ALTER TABLE workloads ADD COLUMN era TEXT NOT NULL DEFAULT 'pools';
 ALTER TABLE workloads ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workloads ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+ALTER TABLE workloads ADD COLUMN exit_reason TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE workloads ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workloads ADD COLUMN exit_signal INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workloads ADD COLUMN exit_time INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 constexpr std::uint32_t range_length = 65536;
@@ -52,11 +58,16 @@ Entry entry_of(const Row& row)
     entry.was_ok = row.integer(9) != 0;
     entry.result = row.text(10);
     entry.restarts = row.integer(11);
-    entry.last_exit = row.text(12);
+    entry.last_exit.text = row.text(12);
     entry.accepted = row.integer(13);
     entry.order.era = explorer::era_of(row.text(14)).value_or(explorer::Era::pools);
     entry.order.expires = row.integer(15);
     entry.order.fingerprint = row.text(16);
+    entry.last_exit.reason = row.text(17);
+    entry.last_exit.code = row.integer(18);
+    entry.last_exit.signal = row.integer(19);
+    entry.last_exit.time = row.integer(20);
+    entry.last_exit.good = entry.last_exit.reason == "exit" && entry.last_exit.code == 0;
     return entry;
 }
 
@@ -119,7 +130,8 @@ Result<std::vector<Entry>> Journal::load()
     std::vector<Entry> entries;
     TRY_DO(database_.query(
         "SELECT gwid, type, owner, pool, document, verified, state, since, message, was_ok, result,"
-        " restarts, last_exit, accepted, era, expires, fingerprint FROM workloads"
+        " restarts, last_exit, accepted, era, expires, fingerprint, exit_reason,"
+        " exit_code, exit_signal, exit_time FROM workloads"
         " ORDER BY accepted",
         {},
         [&](const Row& row) {
@@ -173,7 +185,7 @@ Result<> Journal::insert(const Entry& entry)
     // One that is gone may stand there under the same number, from before an explorer was rebuilt.
     TRY_DO(database_.run(
         "INSERT OR REPLACE INTO workloads VALUES"
-        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         {entry.order.gwid,
          entry.order.type,
          entry.order.owner,
@@ -186,11 +198,15 @@ Result<> Journal::insert(const Entry& entry)
          std::int64_t{entry.was_ok},
          entry.result,
          entry.restarts,
-         entry.last_exit,
+         entry.last_exit.text,
          entry.accepted,
          std::string{explorer::to_string(entry.order.era)},
          entry.order.expires,
-         entry.order.fingerprint}));
+         entry.order.fingerprint,
+         entry.last_exit.reason,
+         entry.last_exit.code,
+         entry.last_exit.signal,
+         entry.last_exit.time}));
     return {};
 }
 
@@ -199,14 +215,19 @@ Result<> Journal::update(const Entry& entry)
     FP("engine.journal.record");
     TRY_DO(database_.run(
         "UPDATE workloads SET state = ?, since = ?, message = ?, was_ok = ?, result = ?,"
-        " restarts = ?, last_exit = ? WHERE gwid = ?",
+        " restarts = ?, last_exit = ?, exit_reason = ?, exit_code = ?, exit_signal = ?,"
+        " exit_time = ? WHERE gwid = ?",
         {std::string{to_string(entry.state)},
          entry.since,
          entry.message,
          std::int64_t{entry.was_ok},
          entry.result,
          entry.restarts,
-         entry.last_exit,
+         entry.last_exit.text,
+         entry.last_exit.reason,
+         entry.last_exit.code,
+         entry.last_exit.signal,
+         entry.last_exit.time,
          entry.order.gwid}));
     return {};
 }

@@ -364,7 +364,7 @@ Task<Event> Runner::recover()
     }
     if (plan_->missed_ending) {
         if (const auto ended = co_await plan_->missed_ending()) {
-            entry_.last_exit = ended->text;
+            entry_.last_exit = *ended;
             say(ended->text);
             if (!ended->good) ++crashes_;
             done();
@@ -427,7 +427,7 @@ Task<Event> Runner::watch()
             co_await sleep_for(engine_.patience_.first_retry);
             continue;
         }
-        entry_.last_exit = (*outcome)->text;
+        entry_.last_exit = **outcome;
         if (Clock::now() - started_ >= engine_.patience_.calm) crashes_ = 0;
         say((*outcome)->text);
         if ((*outcome)->good) co_return Event::ended;

@@ -64,10 +64,13 @@ std::string resources_of(const v1::Resources& resources)
 
 std::string exit_text(const v1::Exit& exit, const Look& look)
 {
-    std::string text = exit.signal() != 0 ? "signal " + std::to_string(exit.signal())
-                                          : "code " + std::to_string(exit.code());
+    std::string text;
+    if (exit.signal() != 0)
+        text = "signal " + std::to_string(exit.signal());
+    else if (exit.reason() != "unknown" && exit.reason() != "not executed")
+        text = "code " + std::to_string(exit.code());
     if (!exit.reason().empty() && exit.reason() != "exit" && exit.reason() != "signal")
-        text += ", " + shown(exit.reason());
+        text += (text.empty() ? "" : ", ") + shown(exit.reason());
     if (const auto ago = age(exit.time(), look); !ago.empty()) text += ", " + ago + " ago";
     return text;
 }

@@ -243,7 +243,7 @@ TEST_F(EngineTest, CrashesBackOffAndNeverRemove)
     until([&] { return state_of("1-1") == State::finished; });
     const auto view = engine->workload("1-1");
     EXPECT_EQ(view->entry.restarts, 2);
-    EXPECT_EQ(view->entry.last_exit, "exit code 0");
+    EXPECT_EQ(view->entry.last_exit.text, "exit code 0");
     EXPECT_THAT(world.diary, testing::Not(testing::Contains("revert 1-1")));
     until([&] { return !letters.empty() && letters.back() == "1-1 ok: exit code 0"; });
 

@@ -21,7 +21,7 @@ struct Entry {
     bool was_ok = false;        ///< A result "ok" was put into the outbox once.
     std::string result;         ///< data_json of that result.
     std::int64_t restarts = 0;  ///< Starts after the first.
-    std::string last_exit;      ///< How the program ended last.
+    Ending last_exit;           ///< How the program ended last.
     std::int64_t accepted = 0;  ///< Unix nanoseconds.
 };
 

@@ -55,7 +55,12 @@ public:
 /// How the program of a workload ended.
 struct Ending {
     bool good = false;  ///< Exit code 0.
-    std::string text;   ///< "exit code 7", "signal 9 (Killed), out of memory".
+    std::string text =
+        {};  ///< "exit code 7", "signal 9 (Killed), out of memory"; "": it never did.
+    std::string reason = {};  ///< "exit", "signal", "out of memory", "not executed", "unknown".
+    std::int64_t code = 0;    ///< Of an exit.
+    std::int64_t signal = 0;  ///< 0: it ended by itself.
+    std::int64_t time = 0;    ///< Unix nanoseconds; 0: unknown.
 };
 
 /// Everything that has to be done for one order, first step first.
