@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -221,6 +222,10 @@ def a_wrong_config_is_refused_with_every_mistake(grid):
     expect(done.returncode == 2, f"exit code {done.returncode}")
     for word in ("wrong.toml:2", "wrong.toml:3", "http://"):
         expect(word in done.stderr, f"'{word}' is missing: {done.stderr}")
+    with open(grid.folder + "/node1/znoded.toml") as right, open(path, "w") as file:
+        file.write(right.read().replace("[zdb]", '[zdb]\nuser = "nobody-of-this-name"'))
+    done = grid.run("node1", grid.binaries + "/znoded", "--config", path, "--check-config", check=False)
+    expect(done.returncode == 2 and "nobody-of-this-name" in done.stderr, f"an unknown user: {done.returncode} {done.stderr}")
     grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", "--check-config")
     twice = grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", check=False)
     expect(twice.returncode == 1 and "another znoded" in twice.stderr, f"a second agent: {twice.returncode} {twice.stderr}")
@@ -384,6 +389,27 @@ def the_customer_takes_it_down_and_deploys_it_again(grid):
     expect(again.returncode == 0, f"deploy again: {again.stdout}{again.stderr}")
     answer = wait_for(lambda: re.search(r"visitor (\d+)", grid.fetch(patience=2).stdout), 30, "the service answers again")
     expect(int(answer.group(1)) > 5, "the volume has lost its data")
+
+
+@test
+def no_quota_group_outlives_its_subvolume(grid):
+    for node in (1, 2):
+        with open(f"{grid.folder}/node{node}/run/holder") as file:
+            inside = ["nsenter", "-t", file.read().split()[1], "-m"]
+        mounts = subprocess.run([*inside, "cat", "/proc/self/mountinfo"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        pools = re.findall(rf" ({re.escape(grid.folder)}/node{node}/run/\S+) .* - btrfs ", mounts)
+        expect(pools, f"node {node} has no pool:\n{mounts}")
+
+        def orphans():
+            left = []
+            for pool in pools:
+                told = [subprocess.run([*inside, "btrfs", *words, pool], stdout=subprocess.PIPE, text=True, check=True).stdout
+                        for words in (("qgroup", "show", "--raw"), ("subvolume", "list"))]
+                living = {"5", *re.findall(r"^ID (\d+) ", told[1], re.M)}
+                left += sorted(set(re.findall(r"^0/(\d+) ", told[0], re.M)) - living)
+            return left
+
+        wait_for(lambda: not orphans(), 30, f"node {node}: quota groups without a subvolume {orphans()} go")
 
 
 def main():

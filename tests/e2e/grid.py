@@ -151,6 +151,12 @@ def expect(condition, text):
         raise Failure(text)
 
 
+def cgroup_counts():
+    """How many groups the kernel has, those included that nobody sees any more."""
+    with open("/proc/cgroups") as file:
+        return {line.split()[0]: int(line.split()[2]) for line in file if not line.startswith("#")}
+
+
 class Checks:
     """Runs one check after the other, each for itself, and counts."""
 
@@ -171,6 +177,8 @@ class Checks:
 
     def on_a_grid(self, grid, body):
         """Brings the grid up, runs `body`, takes the grid down again and looks at what is left."""
+        counted = cgroup_counts()
+
         def up():
             if grid.quickstart() != 0:
                 grid.show_logs(sorted(os.listdir(grid.folder + "/log")), 60)
@@ -180,6 +188,19 @@ class Checks:
             if grid.quickstart("stop") != 0 or grid.report.get("left_behind", ["no report"]):
                 raise Failure(json.dumps(grid.report.get("left_behind"), indent=1))
 
+        def no_group_stays():
+            """A removed group lives on in the kernel while a page is charged to it."""
+            more = {}
+
+            def none():
+                more.clear()
+                more.update({name: count - counted[name] for name, count in cgroup_counts().items() if count > counted[name]})
+                return not more
+            try:
+                wait_for(none, 20, "groups go")
+            except Failure:
+                raise Failure(f"the kernel has more groups than before: {more}") from None
+
         try:
             if self("quickstart", up):
                 self("the whole of it", body)
@@ -187,6 +208,7 @@ class Checks:
                     grid.show_logs([name for name in ("node1", "node2", "node3", "explorer")
                                     if os.path.exists(f"{grid.folder}/log/{name}")])
             self("nothing is left behind", down)
+            self("no group stays in the kernel", no_group_stays)
         finally:
             grid.remove()
         print(f"{self.story}: {self.passed} passed, {len(self.failed)} failed {self.failed}")

@@ -456,6 +456,9 @@ Task<Result<>> CrunContainers::remove(std::string gwid, bool keep_namespaces)
     }
     watched_.erase(gwid);
 
+    // Before the runtime removes the group: afterwards nobody can ask for it.
+    co_await blocking_.run([&] { cgroups_.give_back_cache(gwid); });
+
     CO_FP("container.remove.runtime");
     if (std::error_code ec; fs::exists(config_.run_dir / "crun" / gwid, ec)) {
         const auto deleted = co_await run_helper(

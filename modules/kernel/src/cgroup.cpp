@@ -71,6 +71,15 @@ void gather_pids(const fs::path& folder, std::vector<pid_t>& into)
     for (const auto& below : folders_in(folder)) gather_pids(below, into);
 }
 
+/// As far as the kernel can: what is in use or not yet written stays.
+void give_back_cache_of(const fs::path& folder)
+{
+    for (const auto& below : folders_in(folder)) give_back_cache_of(below);
+    if (write_existing(folder / "memory.force_empty", "0")) return;
+    if (const auto held = read_file(folder / "memory.current"))
+        (void)write_existing(folder / "memory.reclaim", std::string{trim(*held)});
+}
+
 Result<> remove_tree(const fs::path& folder)
 {
     for (const auto& below : folders_in(folder)) TRY_DO(remove_tree(below));
@@ -175,6 +184,11 @@ Result<> Cgroups::kill_all(const std::string& name) const
             (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     }
     return {};
+}
+
+void Cgroups::give_back_cache(const std::string& name) const
+{
+    if (!name.empty()) give_back_cache_of(in(tree_with("memory"), name));
 }
 
 Result<> Cgroups::remove(const std::string& name) const
