@@ -1,5 +1,6 @@
 #include "app.hpp"
 
+#include <pwd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -273,6 +274,8 @@ Task<Result<>> App::build()
     api_ = era ? explorer::make_node_api(*client_, identity_, *era)
                : explorer::make_any_node_api(loop_, *client_, identity_);
 
+    const passwd* const zdb_user =
+        config_.zdb.user.empty() ? nullptr : ::getpwnam(config_.zdb.user.c_str());
     planner_ = std::make_unique<engine::NodePlanner>(
         engine::Resources{
             loop_,
@@ -302,7 +305,8 @@ Task<Result<>> App::build()
             .run_dir = config_.node.run_dir,
             .zdb_port_base = static_cast<std::uint16_t>(config_.network.zdb_port_base),
             .cgroup_procs = helper_cgroup_,
-            .zdb_user = config_.zdb.user});
+            .zdb_uid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_uid},
+            .zdb_gid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_gid}});
 
     documents_ = std::make_unique<NodeDocuments>(config_, *networks_, *volumes_);
     link_ = std::make_unique<engine::ExplorerLink>(
@@ -564,6 +568,7 @@ Task<int> App::purge()
     }
     co_await stop();
     if (cgroups_) {
+        cgroups_->give_back_cache("mon");
         note("cgroup", cgroups_->remove("mon"));
     }
     if (!holder_.managed) {  // Else `systemctl stop znode-workloads` ends it, and its cgroup goes.

@@ -410,7 +410,6 @@ Result<Config> parse_config(
     };
     not_yet(config.node.mode == "zero-os", "node.mode = \"zero-os\"", "use \"host\"");
     not_yet(config.network.fix_forward, "network.fix_forward", "leave it away");
-    not_yet(!config.zdb.user.empty(), "zdb.user", "leave it away: 0-dbs are served by root");
     not_yet(!config.containers.init, "containers.init = false", "leave it away");
     for (const auto& pool : config.storage.pools)
         not_yet(

@@ -1,3 +1,4 @@
+#include <pwd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -136,6 +137,17 @@ std::optional<std::string> environment(const std::string& name)
     return value == nullptr ? std::nullopt : std::optional<std::string>{value};
 }
 
+/// What the file says and only this machine can tell.
+Result<> check_user(const agent::Config& config)
+{
+    if (config.zdb.user.empty() || ::getpwnam(config.zdb.user.c_str()) != nullptr) return {};
+    return fail(
+        Errc::invalid,
+        "zdb.user: there is no user " + printable(config.zdb.user) +
+            " on this machine; make it with systemd-sysusers or useradd --system, or leave the "
+            "setting away: 0-dbs then run as root");
+}
+
 int complain(const Error& error, int code)
 {
     std::cerr << "znoded: " << error.message << '\n';
@@ -193,6 +205,8 @@ int main(int argc, char** argv)
         std::cerr << config.error().message << '\n';
         return exit_bad_config;
     }
+    if (const auto user = check_user(*config); !user)
+        return complain(user.error(), exit_bad_config);
     if (check_only) {
         std::cout << file << " is good\n";
         return 0;

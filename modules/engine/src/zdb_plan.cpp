@@ -112,6 +112,8 @@ zdb::ServerSpec server_of(
     server.port = state.space.port;
     server.program = config.zdb_program;
     server.cgroup_procs = config.cgroup_procs;
+    server.uid = config.zdb_uid;
+    server.gid = config.zdb_gid;
     return server;
 }
 

@@ -49,13 +49,44 @@ tl::unexpected<Error> refused(std::string_view what, const Reply& reply)
 }
 
 /// A folder that belongs to whom the server runs as.
+Result<> give(const std::filesystem::path& path, const ServerSpec& spec)
+{
+    const int err = error_of(::lchown(path.c_str(), *spec.uid, spec.gid.value_or(*spec.uid)));
+    if (err) return fail_errno(err, "give " + path.string() + " to the 0-db's user");
+    return {};
+}
+
+/// With all that is in it, which a server before may have written as another user. The folder goes
+/// last: whose it is tells that everything is given.
 Result<> give_folder(const std::filesystem::path& path, const ServerSpec& spec)
 {
     TRY_DO(kernel::make_folders(path, 0700));
     if (!spec.uid) return {};
-    const int err = error_of(::chown(path.c_str(), *spec.uid, spec.gid.value_or(*spec.uid)));
-    if (err) return fail_errno(err, "give " + path.string() + " to the 0-db's user");
-    return {};
+    struct stat info{};
+    if (::stat(path.c_str(), &info) == 0 && info.st_uid == *spec.uid) return {};
+    std::error_code failed;
+    for (std::filesystem::recursive_directory_iterator at{path, failed}, end; !failed && at != end;
+         at.increment(failed))
+        TRY_DO(give(at->path(), spec));
+    if (failed) return fail_errno(failed.value(), "read " + path.string());
+    return give(path, spec);
+}
+
+/// What the server opens lies below folders of ours, through which its user must come.
+Result<> give_folders(const ServerSpec& spec)
+{
+    const auto socket_folder = std::filesystem::path{spec.socket}.parent_path();
+    if (spec.uid) {
+        const auto sockets = socket_folder.parent_path();
+        TRY_DO(kernel::make_folders(sockets, 0711));
+        const int err = error_of(::chmod(sockets.c_str(), 0711));
+        if (err) return fail_errno(err, "set mode of " + sockets.string());
+        TRY_DO(kernel::make_folders(spec.data.parent_path(), 0700));
+        TRY_DO(give(spec.data.parent_path(), spec));
+    }
+    TRY_DO(give_folder(spec.data, spec));
+    TRY_DO(give_folder(spec.index, spec));
+    return give_folder(socket_folder, spec);
 }
 
 class ServedNamespaces final : public Namespaces {
@@ -241,9 +272,7 @@ private:
     static Task<Result<RunningServer>> start(ServerSpec spec)
     {
         CO_FP("zdb.server.start");
-        CO_TRY_DO(give_folder(spec.data, spec));
-        CO_TRY_DO(give_folder(spec.index, spec));
-        CO_TRY_DO(give_folder(std::filesystem::path{spec.socket}.parent_path(), spec));
+        CO_TRY_DO(give_folders(spec));
         kernel::ChildSpec child{
             .argv =
                 {spec.program,

@@ -151,6 +151,42 @@ TEST_F(NamespacesTest, WrongWishesAreRefusedWithWords)
         << second.error().message;
 }
 
+TEST_F(NamespacesTest, AnotherUserServesWhatRootHasServed)
+{
+    // Its user must reach the program, wherever this test was built.
+    ASSERT_EQ(::chmod(folder.path().c_str(), 0711), 0);
+    const auto program = folder.path() / "znode-zdb";
+    std::filesystem::copy_file(spec.program, program);
+    spec.program = program;
+    spec.data = folder.path() / "volume" / "data";
+    spec.index = folder.path() / "volume" / "index";
+    spec.socket = folder.path() / "run" / "p1" / "zdb.sock";
+    spec.log_file = folder.path() / "run" / "p1" / "log";
+    start();
+    ASSERT_TRUE(run(loop, namespaces->ensure("p1", {.name = "1-1", .size = 1 << 20})));
+    ASSERT_TRUE(run(loop, namespaces->stop_server("p1")));
+
+    constexpr uid_t user = 54321;
+    spec.uid = user;
+    spec.gid = user;
+    for (int again = 0; again < 2; ++again) {
+        start();
+        struct stat info{};
+        ASSERT_EQ(::stat(("/proc/" + std::to_string(server.pid)).c_str(), &info), 0);
+        EXPECT_EQ(info.st_uid, user);
+        const auto listed = run(loop, namespaces->list("p1"));
+        ASSERT_TRUE(listed) << listed.error().message;
+        EXPECT_EQ(listed->size(), 1U);
+        for (const auto& file : std::filesystem::recursive_directory_iterator{spec.data}) {
+            ASSERT_EQ(::lstat(file.path().c_str(), &info), 0);
+            EXPECT_EQ(info.st_uid, user) << file.path();
+        }
+        ASSERT_TRUE(run(loop, namespaces->ensure("p1", {.name = "1-2", .size = 1 << 20})));
+        ASSERT_TRUE(run(loop, namespaces->remove("p1", "1-2")));
+        ASSERT_TRUE(run(loop, namespaces->stop_server("p1")));
+    }
+}
+
 TEST_F(NamespacesTest, TheSocketIsForTheOwnerOnly)
 {
     start();

@@ -50,7 +50,8 @@ struct PlanConfig {
     std::filesystem::path run_dir;
     std::uint16_t zdb_port_base = 9900;
     std::vector<std::string> cgroup_procs;  ///< Files by which helpers enter their cgroup.
-    std::string zdb_user;
+    std::optional<uid_t> zdb_uid;           ///< Whom 0-db servers run as; absent: as the agent.
+    std::optional<gid_t> zdb_gid;
 };
 
 /// Plans for network_resource, volume, zdb and container.

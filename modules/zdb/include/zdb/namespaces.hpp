@@ -29,7 +29,9 @@ struct ServerSpec {
     std::string program = "znode-zdb";
     bool sync = false;
     std::vector<std::string> cgroup_procs;  ///< Files it writes itself into.
-    std::optional<uid_t> uid;               ///< The folders are given to this user.
+    /// Who it runs as; data, index, the folder around the data and that of the socket are given to
+    /// this user. Absent: as we are.
+    std::optional<uid_t> uid;
     std::optional<gid_t> gid;
 };
 
