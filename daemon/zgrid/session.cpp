@@ -44,7 +44,7 @@ Task<Result<std::unique_ptr<Session>>> open_session(const Context* context, Who 
     session->client = http::make_client(*context->loop, std::move(base));
     auto era = explorer::era_of(context->era);
     if (!era) {
-        auto found = co_await explorer::ask_era(*session->client, session->self);
+        auto found = co_await explorer::ask_era(session->client.get(), &session->self);
         if (!found) co_return tl::unexpected(std::move(found).error());
         era = *found;
     }

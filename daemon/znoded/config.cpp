@@ -129,14 +129,14 @@ private:
     {
         known_.insert(key);
         const auto variable = variable_of(key);
-        if (const auto given = environment_(variable)) {
+        if (auto given = environment_(variable)) {
             if constexpr (std::is_same_v<T, std::string>)
-                return *given;
+                return given;
             else if constexpr (std::is_same_v<T, bool>) {
                 if (*given == "true" || *given == "1") return true;
                 if (*given == "false" || *given == "0") return false;
-            } else if (const auto number = to_number<T>(*given)) {
-                return *number;
+            } else if (auto number = to_number<T>(*given)) {
+                return number;
             }
             mistakes_.push_back("environment: " + variable + " must be " + expected);
             return std::nullopt;

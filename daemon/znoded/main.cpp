@@ -71,7 +71,7 @@ std::filesystem::path helpers_of(const agent::Config& config)
 {
     if (!config.node.helpers_dir.empty()) return config.node.helpers_dir;
     std::error_code failed;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
+    auto self = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
     if (std::filesystem::exists(self / "znode-holder", failed)) return self;
     return self.parent_path() / "libexec" / "znode";
 }

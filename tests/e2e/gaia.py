@@ -432,7 +432,7 @@ def main():
             check(function.__name__, function, grid)
 
     grid.quickstart = under_fire
-    return check.on_a_grid(grid, body)
+    return check.on_a_grid(grid, body, groups=True)
 
 
 if __name__ == "__main__":

@@ -126,8 +126,6 @@ Task<> Runner::run()
                 event = co_await rest();
                 break;
             case State::failed:
-                event = co_await undo(Event::undone);
-                break;
             case State::retiring:
                 event = co_await undo(Event::undone);
                 break;

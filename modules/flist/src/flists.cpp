@@ -189,7 +189,7 @@ private:
 
     Task<Result<MountedFlist>> ensure_mounted(MountRecord record, Secret store_url)
     {
-        CO_TRY(auto mounted, co_await describe(record));
+        CO_TRY(auto mounted, co_await describe(&record));
         if (const auto known = held_.find(record.key); known != held_.end()) {
             const auto there = kernel::is_mounted(known->second->record.path);
             if (there && *there) co_return mounted;
@@ -205,22 +205,22 @@ private:
     }
 
     /// Reads the flist in a process of its own: it comes from a stranger.
-    Task<Result<MountedFlist>> describe(const MountRecord& record)
+    Task<Result<MountedFlist>> describe(const MountRecord* record)
     {
-        const auto note = fs::path{record.flist}.replace_extension(".info");
-        MountedFlist mounted{.key = record.key, .path = record.path, .md5 = record.md5};
+        const auto note = fs::path{record->flist}.replace_extension(".info");
+        MountedFlist mounted{.key = record->key, .path = record->path, .md5 = record->md5};
         if (const auto known = kernel::read_file(note)) {
             take_metadata(*known, mounted);
             co_return mounted;
         }
         kernel::ChildSpec child;
-        child.argv = {config_.program, "info", "--json", record.flist.string()};
+        child.argv = {config_.program, "info", "--json", record->flist.string()};
         CO_TRY(const auto output, co_await run_child(std::move(child), {}, seconds{120}));
         if (!output.exit.good()) {
             const auto said = trim(output.err);
             co_return fail(
                 Errc::corrupt,
-                "flist " + record.url + ": " +
+                "flist " + record->url + ": " +
                     (said.empty() ? output.exit.text() : printable(said, 400)));
         }
         CO_TRY_DO(kernel::write_file_atomically(note, output.out, 0600));
@@ -243,7 +243,7 @@ private:
         auto held = std::make_shared<Held>(record);
         CO_TRY(held->fuse, attach_fuse(record.path, "znode-" + record.key));
         held_[record.key] = held;
-        co_await keep(record.key, held->fuse);
+        co_await keep(record.key, &held->fuse);
         CO_FP("flist.mount.serve");
         CO_TRY_DO(co_await serve_with_new_process(held));
         watchers_.spawn(watch(held));
@@ -334,7 +334,7 @@ private:
         auto fuse = server ? fuse_of(*server) : Result<kernel::Fd>{server_is_gone()};
         if (fuse) {
             held->server.emplace(*std::move(server));
-            co_await keep(key, *fuse);  // The third holder may be a new one.
+            co_await keep(key, &*fuse);  // The third holder may be a new one.
         } else {
             fuse = co_await lane_.run([&] { return third_holder_.get(held_name(key)); });
         }
@@ -357,10 +357,10 @@ private:
     }
 
     /// Gives a duplicate of the mount's descriptor to the third holder.
-    Task<> keep(std::string key, const kernel::Fd& fuse)
+    Task<> keep(std::string key, const kernel::Fd* fuse)
     {
         const auto kept =
-            co_await lane_.run([&] { return third_holder_.put(held_name(key), fuse); });
+            co_await lane_.run([&] { return third_holder_.put(held_name(key), *fuse); });
         if (!kept)
             log_->warn("mount has two holders only key={} reason={}", key, kept.error().message);
     }

@@ -116,23 +116,23 @@ public:
         while (!context_.stopping) {
             RequestParser parser{context_.limits.header, context_.limits.body};
             BodyShare share{context_};
-            if (!co_await receive(parser, share)) co_return;
+            if (!co_await receive(&parser, &share)) co_return;
             ++context_.counters.requests;
             auto reply = co_await context_.handler(parser.request(), peer_);
             const bool keep = parser.keep_alive() && !context_.stopping;
             const bool is_head = parser.request().method == Method::head;
-            if (!co_await send(reply, keep, is_head, parser.knows_chunks()) || !keep) co_return;
+            if (!co_await send(&reply, keep, is_head, parser.knows_chunks()) || !keep) co_return;
         }
     }
 
 private:
     /// Reads one request; answers broken ones itself. False: the connection is over.
-    Task<bool> receive(RequestParser& parser, BodyShare& share)
+    Task<bool> receive(RequestParser* parser, BodyShare* share)
     {
         state_.idle = inbox_.empty();
         watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
         bool in_body = false;
-        while (!parser.done()) {
+        while (!parser->done()) {
             if (inbox_.empty() && !co_await read_more()) {
                 watchdog_.disarm();
                 co_return false;
@@ -141,26 +141,26 @@ private:
                 state_.idle = false;
                 watchdog_.arm(context_.limits.header_time);
             }
-            if (auto fed = parser.feed(inbox_); !fed) {
+            if (auto fed = parser->feed(inbox_); !fed) {
                 watchdog_.disarm();
-                co_await refuse(parser.refusal(), fed.error().message);
+                co_await refuse(parser->refusal(), fed.error().message);
                 co_return false;
             }
-            if (in_body && !share.hold(parser.request().body.size() + inbox_.size())) {
+            if (in_body && !share->hold(parser->request().body.size() + inbox_.size())) {
                 watchdog_.disarm();
                 co_await refuse(503, "too many large requests at once; try again in a moment");
                 co_return false;
             }
-            if (parser.head_done() && !in_body) {
+            if (parser->head_done() && !in_body) {
                 in_body = true;
                 watchdog_.arm(context_.limits.body_time);
-                if (!parser.done() && parser.request().headers.get("Expect") == "100-continue" &&
+                if (!parser->done() && parser->request().headers.get("Expect") == "100-continue" &&
                     !co_await stream_.write(asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25)))
                     co_return false;
                 continue;
             }
             // What is left could not be used yet: the header is cut.
-            if (!parser.done() && !co_await read_more()) {
+            if (!parser->done() && !co_await read_more()) {
                 watchdog_.disarm();
                 co_return false;
             }
@@ -182,7 +182,7 @@ private:
         ++context_.counters.bad_requests;
         Reply reply{.status = status, .body = why + "\n"};
         reply.headers.set("Content-Type", "text/plain; charset=utf-8");
-        if (!co_await send(reply, false, false, true)) co_return;
+        if (!co_await send(&reply, false, false, true)) co_return;
         // Closing with unread bytes resets the connection and the answer with it: read some more.
         watchdog_.arm(context_.limits.linger);
         std::size_t skipped = 0;
@@ -194,39 +194,39 @@ private:
         watchdog_.disarm();
     }
 
-    Task<bool> send(Reply& reply, bool keep, bool is_head, bool knows_chunks)
+    Task<bool> send(Reply* reply, bool keep, bool is_head, bool knows_chunks)
     {
-        const bool bodiless = reply.status == 204 || reply.status == 304;
-        if (reply.stream && !is_head && !bodiless)
+        const bool bodiless = reply->status == 204 || reply->status == 304;
+        if (reply->stream && !is_head && !bodiless)
             co_return co_await send_stream(reply, keep, knows_chunks);
 
-        const auto length = reply.stream ? reply.stream_length.value_or(0) : reply.body.size();
-        auto message = head_of(reply, bodiless ? Framing::none : Framing::length, length, keep);
+        const auto length = reply->stream ? reply->stream_length.value_or(0) : reply->body.size();
+        auto message = head_of(*reply, bodiless ? Framing::none : Framing::length, length, keep);
         PieceWriter out{stream_, watchdog_, context_.limits.write_time, false};
         if (is_head || bodiless) co_return !!co_await out.put(message);
         // One write for what is small: one packet.
-        if (reply.body.size() <= (64U << 10U)) {
-            message += reply.body;
+        if (reply->body.size() <= (64U << 10U)) {
+            message += reply->body;
             co_return !!co_await out.put(message);
         }
         if (!co_await out.put(message)) co_return false;
-        co_return !!co_await out.put(reply.body);
+        co_return !!co_await out.put(reply->body);
     }
 
-    Task<bool> send_stream(Reply& reply, bool keep, bool knows_chunks)
+    Task<bool> send_stream(Reply* reply, bool keep, bool knows_chunks)
     {
-        auto framing = reply.stream_length ? Framing::length : Framing::chunked;
+        auto framing = reply->stream_length ? Framing::length : Framing::chunked;
         if (framing == Framing::chunked && !knows_chunks) framing = Framing::until_close;
         if (framing == Framing::until_close) keep = false;
         PieceWriter out{
             stream_, watchdog_, context_.limits.write_time, framing == Framing::chunked};
-        if (!co_await out.put(head_of(reply, framing, reply.stream_length.value_or(0), keep)))
+        if (!co_await out.put(head_of(*reply, framing, reply->stream_length.value_or(0), keep)))
             co_return false;
 
-        const auto done = co_await run_until(hang_up(), reply.stream(&out));
+        const auto done = co_await run_until(hang_up(), reply->stream(&out));
         // A cut body must not look like a whole one: the connection ends without the last chunk.
         if (!done || !*done) co_return false;
-        if (framing == Framing::length && out.written() != *reply.stream_length) co_return false;
+        if (framing == Framing::length && out.written() != *reply->stream_length) co_return false;
         if (framing == Framing::chunked && !co_await out.put("0\r\n\r\n")) co_return false;
         co_return keep;
     }

@@ -200,6 +200,7 @@ Result<> Cgroups::remove(const std::string& name) const
 
 Result<> Cgroups::remove_root() const
 {
+    give_back_cache_of(in(tree_with("memory"), {}));
     for (const auto& tree : trees_) {
         const auto path = in(tree, {});
         const int err = error_of(::rmdir(path.c_str()));

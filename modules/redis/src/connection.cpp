@@ -9,8 +9,8 @@
 namespace znode::redis {
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;
-constexpr std::size_t longest_line = 64 * 1024;
+constexpr std::size_t read_size = std::size_t{64} << 10U;
+constexpr std::size_t longest_line = std::size_t{64} << 10U;
 
 tl::unexpected<Error> hung_up() { return fail(Errc::unavailable, "redis closed the connection"); }
 

@@ -139,9 +139,9 @@ public:
         CO_TRY(auto client, co_await reach(server));
         CO_TRY(const auto info, co_await client->call({"NSINFO", spec.name}));
         if (info.error()) {
-            CO_TRY_DO(co_await create(*client, spec));
+            CO_TRY_DO(co_await create(client.get(), &spec));
         } else {
-            CO_TRY_DO(co_await correct(*client, spec, info.text));
+            CO_TRY_DO(co_await correct(client.get(), &spec, info.text));
         }
         co_return NamespaceAddress{.name = spec.name, .port = server.port};
     }
@@ -347,50 +347,49 @@ private:
     /// All in one piece, which our server executes at once: no other client sees the namespace
     /// half made. It is frozen until all is set, so that a server killed in between does not
     /// serve it open.
-    static Task<Result<>> create(Client& client, const NamespaceSpec& spec)
+    static Task<Result<>> create(Client* client, const NamespaceSpec* spec)
     {
         CO_FP("zdb.namespace.make");
         std::vector<Words> requests;
-        requests.push_back({"NSNEW", spec.name});
-        requests.push_back({"NSSET", spec.name, "freeze", "1"});
+        requests.push_back({"NSNEW", spec->name});
+        requests.push_back({"NSSET", spec->name, "freeze", "1"});
         requests.push_back(
-            {"NSSET", spec.name, "mode", spec.mode == Mode::sequential ? "seq" : "user"});
-        for (auto& request : settings_of(spec)) requests.push_back(std::move(request));
-        CO_TRY(const auto replies, co_await client.pipeline(std::move(requests)));
+            {"NSSET", spec->name, "mode", spec->mode == Mode::sequential ? "seq" : "user"});
+        for (auto& request : settings_of(*spec)) requests.push_back(std::move(request));
+        CO_TRY(const auto replies, co_await client->pipeline(std::move(requests)));
         for (std::size_t i = 0; i < replies.size(); ++i) {
             if (replies[i].ok()) continue;
             // A server of the first generation knows no freezing.
             if (i == 1 && replies[i].text == "Invalid property") continue;
-            (void)co_await client.call({"NSDEL", spec.name});  // What is half made is not wanted.
-            co_return refused("namespace " + printable(spec.name), replies[i]);
+            (void)co_await client->call({"NSDEL", spec->name});  // What is half made is not wanted.
+            co_return refused("namespace " + printable(spec->name), replies[i]);
         }
         CO_FP("zdb.namespace.open");
-        CO_TRY(const auto opened, co_await client.call({"NSSET", spec.name, "freeze", "0"}));
+        CO_TRY(const auto opened, co_await client->call({"NSSET", spec->name, "freeze", "0"}));
         if (!opened.ok() && opened.text != "Invalid property")
-            co_return refused("to open " + printable(spec.name), opened);
+            co_return refused("to open " + printable(spec->name), opened);
         co_return Result<>{};
     }
 
-    static Task<Result<>> correct(
-        Client& client, const NamespaceSpec& spec, const std::string& info)
+    static Task<Result<>> correct(Client* client, const NamespaceSpec* spec, std::string info)
     {
         std::vector<Words> requests;
         const bool sequential = field(info, "mode") == "sequential";
-        if (sequential != (spec.mode == Mode::sequential))
+        if (sequential != (spec->mode == Mode::sequential))
             requests.push_back(
-                {"NSSET", spec.name, "mode", spec.mode == Mode::sequential ? "seq" : "user"});
-        for (auto& request : settings_of(spec)) requests.push_back(std::move(request));
-        requests.push_back({"NSSET", spec.name, "freeze", "0"});
-        CO_TRY(const auto replies, co_await client.pipeline(std::move(requests)));
+                {"NSSET", spec->name, "mode", spec->mode == Mode::sequential ? "seq" : "user"});
+        for (auto& request : settings_of(*spec)) requests.push_back(std::move(request));
+        requests.push_back({"NSSET", spec->name, "freeze", "0"});
+        CO_TRY(const auto replies, co_await client->pipeline(std::move(requests)));
         for (const auto& reply : replies) {
             if (reply.text == "Cannot change mode of used namespace")
                 co_return fail(
                     Errc::exists,
-                    "namespace " + printable(spec.name) + " is used in the other mode");
+                    "namespace " + printable(spec->name) + " is used in the other mode");
             // Ids that are further on already are as good.
             if (reply.text == "Invalid property value") continue;
             if (!reply.ok() && &reply != &replies.back())
-                co_return refused("namespace " + printable(spec.name), reply);
+                co_return refused("namespace " + printable(spec->name), reply);
         }
         co_return Result<>{};
     }

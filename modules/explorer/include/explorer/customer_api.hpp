@@ -126,6 +126,6 @@ std::unique_ptr<CustomerApi> make_customer_api(
     http::Client& client, const identity::Identity& self, Era era = Era::pools);
 
 /// The era that the explorer speaks. Errc::unavailable when nobody answers to either.
-Task<Result<Era>> ask_era(http::Client& client, const identity::Identity& self);
+Task<Result<Era>> ask_era(http::Client* client, const identity::Identity* self);
 
 }  // namespace znode::explorer

@@ -17,7 +17,7 @@ namespace znode::flist {
 using Index = std::uint32_t;
 
 /// Bytes of a file that one block carries; only the last block of a file is shorter.
-inline constexpr std::uint64_t chunk_size = 512U * 1024U;
+inline constexpr std::uint64_t chunk_size = std::uint64_t{512} << 10U;
 
 constexpr std::uint64_t chunks_of(std::uint64_t size) noexcept
 {
