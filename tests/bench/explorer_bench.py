@@ -5,13 +5,12 @@ one run. Requests come from many loopback addresses, since each address has a ra
 """
 import asyncio
 import json
-import os
 import statistics
 import time
 
 import customer
 import served
-from measured import Samples, bench
+from measured import Samples, bench, cpu_seconds, memory_mib
 
 NODES = 1000
 WORKLOADS_PER_NODE = 10
@@ -19,11 +18,6 @@ WORKLOADS_PER_NODE = 10
 
 def address(i):
     return f"127.1.{i // 250}.{1 + i % 250}"
-
-
-def memory_mib(pid, name="VmRSS"):
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
 
 
 class Channel:
@@ -175,9 +169,3 @@ def nodes(binaries, runs):
             samples.add("memory with 1,000 connections", "MiB", "lower",
                         memory_mib(server.process.pid, "VmHWM"), "before the nodes came", idle_memory)
     return samples.done()
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
