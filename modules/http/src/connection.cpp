@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/text.hpp"
 #include "wire.hpp"
 
 namespace znode::http {
@@ -153,6 +154,13 @@ private:
             }
             if (parser->head_done() && !in_body) {
                 in_body = true;
+                watchdog_.disarm();
+                if (context_.check && !parser->done() && !body_came_along(parser->request())) {
+                    if (auto refusal = co_await context_.check(parser->request(), peer_)) {
+                        co_await refuse(*std::move(refusal));
+                        co_return false;
+                    }
+                }
                 watchdog_.arm(context_.limits.body_time);
                 if (!parser->done() && parser->request().headers.get("Expect") == "100-continue" &&
                     !co_await stream_.write(asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25)))
@@ -169,6 +177,13 @@ private:
         co_return true;
     }
 
+    /// Whether nothing would be saved by looking at the head alone.
+    bool body_came_along(const Request& request) const
+    {
+        const auto length = to_number<std::uint64_t>(request.headers.get("Content-Length"));
+        return length && *length <= inbox_.size();
+    }
+
     Task<bool> read_more()
     {
         const auto got = co_await stream_.read_some(asio::buffer(buffer_));
@@ -179,9 +194,14 @@ private:
 
     Task<> refuse(unsigned status, std::string why)
     {
-        ++context_.counters.bad_requests;
-        Reply reply{.status = status, .body = why + "\n"};
+        Reply reply{.status = status, .body = std::move(why) + "\n"};
         reply.headers.set("Content-Type", "text/plain; charset=utf-8");
+        co_await refuse(std::move(reply));
+    }
+
+    Task<> refuse(Reply reply)
+    {
+        ++context_.counters.bad_requests;
         if (!co_await send(&reply, false, false, true)) co_return;
         // Closing with unread bytes resets the connection and the answer with it: read some more.
         watchdog_.arm(context_.limits.linger);

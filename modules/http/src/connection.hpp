@@ -10,6 +10,7 @@ namespace znode::http {
 /// What a connection shares with its server. Outlives all connections.
 struct ConnectionContext {
     Handler handler;
+    HeadCheck check;  ///< May be empty.
     ServerLimits limits;
     ServerCounters counters;
     bool stopping = false;

@@ -12,8 +12,9 @@ namespace {
 
 class LoopServer : public Server {
 public:
-    LoopServer(asio::io_context& loop, Handler handler, ServerLimits limits, Log log)
-        : context_{.handler = std::move(handler), .limits = limits},
+    LoopServer(
+        asio::io_context& loop, Handler handler, ServerLimits limits, Log log, HeadCheck check)
+        : context_{.handler = std::move(handler), .check = std::move(check), .limits = limits},
           log_{std::move(log)},
           acceptors_{loop},
           group_{loop},
@@ -107,9 +108,10 @@ private:
 }  // namespace
 
 std::unique_ptr<Server> make_server(
-    asio::io_context& loop, Handler handler, ServerLimits limits, Log log)
+    asio::io_context& loop, Handler handler, ServerLimits limits, Log log, HeadCheck check)
 {
-    return std::make_unique<LoopServer>(loop, std::move(handler), limits, std::move(log));
+    return std::make_unique<LoopServer>(
+        loop, std::move(handler), limits, std::move(log), std::move(check));
 }
 
 }  // namespace znode::http

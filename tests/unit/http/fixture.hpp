@@ -54,7 +54,8 @@ protected:
             loop,
             [](const Request& request, const Peer&) { return echo(request); },
             limits,
-            silent_log());
+            silent_log(),
+            check);
         auto listener = listen_unix(loop, where.host, 0600);
         ASSERT_TRUE(listener) << listener.error().message;
         server->serve(*std::move(listener));
@@ -79,6 +80,7 @@ protected:
     Endpoint where{
         .kind = Endpoint::Kind::unix_socket, .host = (folder.path() / "s").string(), .port = {}};
     ServerLimits limits{.linger = 10ms};
+    HeadCheck check;
     std::unique_ptr<Server> server;
 };
 

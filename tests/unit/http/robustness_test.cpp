@@ -82,6 +82,23 @@ TEST_F(RobustnessTest, BodyBeyondTheLimitIsA413BeforeItIsSent)
     EXPECT_EQ(status_of(answer), "413") << answer;
 }
 
+TEST_F(RobustnessTest, AHeadThatIsRefusedHasNoBodyRead)
+{
+    check = [](const Request& head, const Peer&) -> Task<std::optional<Reply>> {
+        if (head.headers.get("X-Key") == "good") co_return std::nullopt;
+        co_return Reply{.status = 401, .body = "who are you?\n"};
+    };
+    const auto head = [](const std::string& key) {
+        return "POST /c HTTP/1.1\r\nHost: a\r\nX-Key: " + key +
+               "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n";
+    };
+    const auto refused = send_raw({head("bad")});
+    EXPECT_EQ(status_of(refused), "401") << refused;
+    EXPECT_TRUE(refused.ends_with("who are you?\n")) << refused;
+    EXPECT_TRUE(send_raw({head("good"), "ok"}, 5ms).ends_with("POST /c ok"));
+    EXPECT_TRUE(send_raw({head("bad") + "ok"}).ends_with("POST /c ok")) << "the handler's to say";
+}
+
 TEST_F(RobustnessTest, ChunkedBodyBeyondTheLimitIsA413)
 {
     limits.body = 10;

@@ -20,6 +20,11 @@ struct Peer {
 /// decides how long it may take; it is cancelled when the server stops.
 using Handler = std::function<Task<Reply>(const Request&, const Peer&)>;
 
+/// Looks at a request whose body has not been read (its `body` is empty, or a piece): an answer
+/// refuses it, and the body is never received. Asked only of requests whose body did not come along
+/// with the head; the handler checks as if nobody had looked. The references live as for Handler.
+using HeadCheck = std::function<Task<std::optional<Reply>>(const Request&, const Peer&)>;
+
 struct ServerLimits {
     std::uint32_t header = 16U << 10U;  ///< Bytes of request line and fields: 431 beyond.
     std::uint64_t body = std::uint64_t{4} << 20U;     ///< Bytes: 413 beyond.
@@ -58,6 +63,6 @@ public:
 
 /// `loop` must outlive the server.
 std::unique_ptr<Server> make_server(
-    asio::io_context& loop, Handler handler, ServerLimits limits, Log log);
+    asio::io_context& loop, Handler handler, ServerLimits limits, Log log, HeadCheck check = {});
 
 }  // namespace znode::http
