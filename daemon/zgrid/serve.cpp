@@ -89,7 +89,10 @@ Task<Result<>> serve(asio::io_context* loop, ServeFlags flags)
             return e->answer(request, peer);
         },
         explorer_server::server_limits(options),
-        log);
+        log,
+        [e = explorer.get()](const http::Request& head, const http::Peer& peer) {
+            return e->refuse_head(head, peer);
+        });
     server->serve(*std::move(listener));
     log->info("listening address={} data={}", bound.text(), flags.data);
 

@@ -59,6 +59,11 @@ CREATE TABLE part (reservation INTEGER NOT NULL, position INTEGER NOT NULL,
 CREATE INDEX part_live ON part (node, reservation) WHERE gone = 0;
 CREATE TABLE deal (farm INTEGER NOT NULL, customer INTEGER NOT NULL, document TEXT NOT NULL,
   PRIMARY KEY (farm, customer)) WITHOUT ROWID;
+)sql",
+    // The pools that take reservations of the first era over, one per customer and farm.
+    R"sql(
+CREATE TABLE conversion_pool (customer INTEGER NOT NULL, farm INTEGER NOT NULL,
+  pool INTEGER NOT NULL, PRIMARY KEY (customer, farm)) WITHOUT ROWID;
 )sql"};
 
 std::string random_hex(std::size_t bytes)
@@ -260,6 +265,40 @@ Result<std::array<unsigned char, 32>> Core::key_of_user_signer(const std::string
     TRY(const auto found, user(id));
     if (!found) return unknown();
     return identity::key_of_hex(found->pubkey);
+}
+
+Answer<> list_of_customers(
+    Core& core,
+    const Call& call,
+    std::string_view column,
+    std::string_view table,
+    const std::function<void(const store::Row&)>& take)
+{
+    const auto paging = Paging::of(call);
+    std::int64_t customer = 0;
+    std::optional<std::int64_t> action;
+    if (const auto text = call.argument("customer_tid"); text && !text->empty()) {
+        TRY(customer, integer_of(*text, "customer_tid should be an integer: "));
+    }
+    if (const auto text = call.argument("next_action"); text && !text->empty()) {
+        TRY(action, integer_of(*text, "next_action should be an integer: "));
+    }
+    const auto where = " FROM " + std::string{table} +
+                       " WHERE (?1 = 0 OR customer = ?1) AND (?2 = 0 OR next_action = ?3)";
+    std::vector<store::Value> values{
+        customer, std::int64_t{action.has_value()}, action.value_or(0)};
+    TRY(const auto total, core.db.integer("SELECT count(*)" + where, values));
+    values.insert(values.end(), {paging.size, paging.offset()});
+    TRY_DO(core.db.query(
+        "SELECT " + std::string{column} + where + " ORDER BY id LIMIT ?4 OFFSET ?5",
+        values,
+        [&](const store::Row& row) {
+            take(row);
+            return true;
+        }));
+    auto reply = json_reply(200, {});
+    paging.mark(reply, total.value_or(0));
+    return reply;
 }
 
 Result<> release(Core& core, const grid::Workload& workload, std::int64_t now)

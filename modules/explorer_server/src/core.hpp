@@ -3,6 +3,7 @@
 // lane; knows no loop.
 
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -109,6 +110,9 @@ public:
 
     /// Answers everything but the waiting of a long poll.
     http::Reply handle(const http::Request& request, std::int64_t now);
+    /// What its head alone refuses a request for: a missing, stale or forged signature. Changes
+    /// nothing.
+    std::optional<http::Reply> refuse_head(const http::Request& request, std::int64_t now);
 
     /// Ends what empty pools can't pay any more, and what was ordered until now; when to look again
     /// (unix seconds).
@@ -293,8 +297,18 @@ Answer<> must_be_signed(
 /// Ends reservations whose time has come; when the next one's does (unix seconds).
 Result<std::int64_t> expire_reservations(Core& core, std::int64_t now);
 
+/// A page of what customers ordered, in the order of ids, by the filters `customer_tid` and
+/// `next_action`: each row's `column` of `table` is given to `take`. The answer lacks its body.
+Answer<> list_of_customers(
+    Core& core,
+    const Call& call,
+    std::string_view column,
+    std::string_view table,
+    const std::function<void(const store::Row&)>& take);
 /// A workload as everybody sees it: the pipeline applied, the customer's epoch added.
 std::string show(const Core::StoredWorkload& workload);
+/// The record of a pool's payment: nothing was to be paid, and all of it is.
+Result<> save_payment(Core& core, std::int64_t id, std::int64_t farm, std::int64_t now);
 /// Ends the charging of a workload and gives its public address back.
 Result<> release(Core& core, const grid::Workload& workload, std::int64_t now);
 

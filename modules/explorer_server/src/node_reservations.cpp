@@ -180,6 +180,8 @@ Answer<> confirm_part_deleted(
     TRY_DO(must_be_the_node(core, call, node));
 
     auto& reservation = named.reservation;
+    // It goes on under another name, and so does what its node says of it.
+    if (reservation.next_action == NextAction::migrated) return null_reply(200);
     auto result = take_result(named, node, reservation.results);
     if (!result) {
         result.emplace();

@@ -96,6 +96,22 @@ Answer<> extend(grid::Pool& pool, const grid::PoolData& data)
 
 }  // namespace
 
+Result<> save_payment(Core& core, std::int64_t id, std::int64_t farm, std::int64_t now)
+{
+    const grid::Payment payment{
+        .id = id,
+        .farmer_id = farm,
+        .address = escrow_address,
+        .expiration = {.unix = now + 3600},
+        .asset = tft_asset,
+        .amount = 0,
+        .paid = true,
+        .released = true};
+    TRY_DO(core.db.run(
+        "INSERT INTO payment (id, document) VALUES (?, ?)", {id, grid::to_json(payment)}));
+    return {};
+}
+
 Answer<> get_prices(Core&, Call&)
 {
     // What the units cost on the public grid; here nobody is asked to pay.
@@ -132,17 +148,7 @@ Answer<> create_pool(Core& core, Call& call)
         call.now);
     TRY_DO(core.save_pool(pool));
 
-    const grid::Payment payment{
-        .id = id,
-        .farmer_id = farm,
-        .address = escrow_address,
-        .expiration = {.unix = call.now + 3600},
-        .asset = tft_asset,
-        .amount = 0,
-        .paid = true,
-        .released = true};
-    TRY_DO(core.db.run(
-        "INSERT INTO payment (id, document) VALUES (?, ?)", {id, grid::to_json(payment)}));
+    TRY_DO(save_payment(core, id, farm, call.now));
     core.log->info(
         "pool credited id={} customer={} public_price_tft={}",
         pool.pool_id,

@@ -56,6 +56,8 @@ std::vector<Part> parts_of(const Reservation& reservation, std::string_view node
 
 NextAction advance(const Reservation& reservation, std::int64_t now)
 {
+    // Its workloads live on in a pool, beyond its dates and signatures.
+    if (reservation.next_action == NextAction::migrated) return NextAction::migrated;
     const auto& data = reservation.data;
     const bool late = data.expiration_provisioning.unix <= now;
     return advance_reservation(
@@ -72,7 +74,9 @@ NextAction advance(const Reservation& reservation, std::int64_t now)
 std::optional<std::int64_t> next_change(const Reservation& reservation)
 {
     const auto action = reservation.next_action;
-    if (action == NextAction::remove || action == NextAction::deleted) return std::nullopt;
+    if (action == NextAction::remove || action == NextAction::deleted ||
+        action == NextAction::migrated)
+        return std::nullopt;
     auto when = reservation.data.expiration_reservation.unix;
     if (!all_results_ok(reservation))
         when = std::min(when, reservation.data.expiration_provisioning.unix);

@@ -18,9 +18,14 @@ struct Route {
     std::string_view pattern;
     Handle handle;
     enum class Under { both, api, old } under = Under::both;
+    /// Whose signature the handler asks for before anything else: without it a body need not be
+    /// received. `speaker` (a node) and `farmer`
+    /// (a user) are believed unsigned by a lenient explorer.
+    enum class Signed { no, user, node, speaker, farmer } by = Signed::no;
 };
 
 using Under = Route::Under;
+using Signed = Route::Signed;
 
 constexpr std::array routes{
     Route{Method::get, "users", list_users},
@@ -30,33 +35,38 @@ constexpr std::array routes{
     Route{Method::post, "users/{x}/validate", validate_user},
 
     Route{Method::get, "farms", list_farms},
-    Route{Method::post, "farms", create_farm},
+    Route{Method::post, "farms", create_farm, Under::both, Signed::farmer},
     Route{Method::get, "farms/{x}", get_farm},
-    Route{Method::put, "farms/{x}", update_farm},
-    Route{Method::post, "farms/{x}/ip", add_farm_ips},
-    Route{Method::del, "farms/{x}/ip", remove_farm_ips},
+    Route{Method::put, "farms/{x}", update_farm, Under::both, Signed::user},
+    Route{Method::post, "farms/{x}/ip", add_farm_ips, Under::both, Signed::user},
+    Route{Method::del, "farms/{x}/ip", remove_farm_ips, Under::both, Signed::user},
     Route{Method::get, "farms/{x}/deals", list_deals, Under::api},
-    Route{Method::post, "farms/{x}/deals", put_deal, Under::api},
-    Route{Method::put, "farms/{x}/deals", put_deal, Under::api},
+    Route{Method::post, "farms/{x}/deals", put_deal, Under::api, Signed::user},
+    Route{Method::put, "farms/{x}/deals", put_deal, Under::api, Signed::user},
     Route{Method::get, "farms/{x}/deals/{x}", get_deal, Under::api},
     Route{Method::del, "farms/{x}/deals/{x}", delete_deal, Under::api},
     Route{Method::del, "farms/{x}/{x}", remove_farm_node},
 
     Route{Method::get, "nodes", list_nodes},
-    Route{Method::post, "nodes", register_node},
+    Route{Method::post, "nodes", register_node, Under::both, Signed::node},
     Route{Method::get, "nodes/{x}", get_node},
-    Route{Method::post, "nodes/{x}/interfaces", set_interfaces},
-    Route{Method::post, "nodes/{x}/ports", set_ports},
-    Route{Method::post, "nodes/{x}/capacity", set_capacity},
-    Route{Method::post, "nodes/{x}/uptime", set_uptime},
-    Route{Method::post, "nodes/{x}/used_resources", set_used},
-    Route{Method::post, "nodes/{x}/configure_public", configure_public},
-    Route{Method::post, "nodes/{x}/configure_free", configure_free},
-    Route{Method::put, "nodes/{x}/dedicated", configure_dedicated},
+    Route{Method::post, "nodes/{x}/interfaces", set_interfaces, Under::both, Signed::node},
+    Route{Method::post, "nodes/{x}/ports", set_ports, Under::both, Signed::node},
+    Route{Method::post, "nodes/{x}/capacity", set_capacity, Under::both, Signed::node},
+    Route{Method::post, "nodes/{x}/uptime", set_uptime, Under::both, Signed::node},
+    Route{Method::post, "nodes/{x}/used_resources", set_used, Under::both, Signed::node},
+    Route{Method::post, "nodes/{x}/configure_public", configure_public, Under::both, Signed::user},
+    Route{Method::post, "nodes/{x}/configure_free", configure_free, Under::both, Signed::user},
+    Route{Method::put, "nodes/{x}/dedicated", configure_dedicated, Under::both, Signed::user},
     Route{Method::get, "gateways", list_gateways},
-    Route{Method::post, "gateways", register_gateway},
-    Route{Method::post, "gateways/{x}/uptime", set_gateway_uptime},
-    Route{Method::post, "gateways/{x}/reserved_resources", set_gateway_used},
+    Route{Method::post, "gateways", register_gateway, Under::both, Signed::node},
+    Route{Method::post, "gateways/{x}/uptime", set_gateway_uptime, Under::both, Signed::node},
+    Route{
+        Method::post,
+        "gateways/{x}/reserved_resources",
+        set_gateway_used,
+        Under::both,
+        Signed::node},
     Route{Method::get, "gateways/{x}", get_gateway},
 
     Route{Method::get, "prices", get_prices, Under::api},
@@ -67,10 +77,10 @@ constexpr std::array routes{
     Route{Method::get, "reservations/pools/payment/{n}", get_payment},
 
     Route{Method::get, "reservations/convert", get_conversion, Under::api},
-    Route{Method::post, "reservations/convert", post_conversion, Under::api},
+    Route{Method::post, "reservations/convert", post_conversion, Under::api, Signed::user},
 
     Route{Method::get, "reservations/workloads", list_workloads},
-    Route{Method::post, "reservations/workloads", create_workload},
+    Route{Method::post, "reservations/workloads", create_workload, Under::both, Signed::user},
     Route{Method::get, "reservations/workloads/{n}", get_workload},
     Route{Method::get, "reservations", list_reservations, Under::old},
     Route{Method::post, "reservations", create_reservation, Under::old},
@@ -78,21 +88,26 @@ constexpr std::array routes{
     Route{Method::post, "reservations/{n}/sign/provision", sign_reservation_provision, Under::old},
     Route{Method::post, "reservations/{n}/sign/delete", sign_reservation_delete, Under::old},
     Route{Method::get, "reservations/workloads/{g}", get_part, Under::old},
-    Route{Method::put, "reservations/workloads/{g}/{x}", put_part, Under::old},
+    Route{Method::put, "reservations/workloads/{g}/{x}", put_part, Under::old, Signed::speaker},
     Route{Method::del, "reservations/workloads/{g}/{x}", delete_part, Under::old},
     Route{Method::get, "reservations/workloads/{x}", poll_reservations, Under::old},
     Route{Method::post, "reservations/workloads/{n}/sign/delete", sign_delete},
     Route{Method::post, "reservations/workloads/{n}/sign/provision", sign_provision},
     // What a client library of the originals asks for, which they never served.
     Route{Method::get, "workloads", list_workloads},
-    Route{Method::post, "workloads", create_workload},
+    Route{Method::post, "workloads", create_workload, Under::both, Signed::user},
     Route{Method::get, "workloads/{n}", get_workload},
     Route{Method::post, "workloads/{n}/sign/delete", sign_delete},
     Route{Method::post, "workloads/{n}/sign/provision", sign_provision},
 
     Route{Method::get, "reservations/nodes/{x}/workloads", poll_workloads},
     Route{Method::get, "reservations/nodes/workloads/{g}", get_by_gwid},
-    Route{Method::put, "reservations/nodes/{x}/workloads/{g}", put_result},
+    Route{
+        Method::put,
+        "reservations/nodes/{x}/workloads/{g}",
+        put_result,
+        Under::both,
+        Signed::speaker},
     Route{Method::del, "reservations/nodes/{x}/workloads/{g}", confirm_deleted},
 };
 
@@ -102,7 +117,7 @@ constexpr std::array hub_routes{
     Route{Method::get, "api/flist/{x}/{x}/light", hub_light},
     Route{Method::get, "{x}/{x}", hub_get},
     Route{Method::head, "{x}/{x}", hub_get},
-    Route{Method::put, "{x}/{x}", hub_put},
+    Route{Method::put, "{x}/{x}", hub_put, Under::both, Signed::user},
 };
 
 bool is_digits(std::string_view text)
@@ -176,22 +191,41 @@ Answer<> preflight(const http::Request& request)
     return reply;
 }
 
-Answer<> find_and_call(
-    Core& core,
-    Call& call,
-    std::span<const Route> table,
-    const std::vector<std::string_view>& pieces)
-{
+struct Found {
+    const Route* route = nullptr;
     bool path_known = false;
+};
+
+/// Leaves in `call` what the wildcards matched.
+Found find(Call& call, std::span<const Route> table, const std::vector<std::string_view>& pieces)
+{
+    Found found;
     for (const auto& route : table) {
         if (route.under == Under::api && call.old_prefix) continue;
         if (route.under == Under::old && !call.old_prefix) continue;
         if (!matches(route.pattern, pieces, call.parts)) continue;
-        path_known = true;
-        if (route.method == call.request.method) return route.handle(core, call);
+        found.path_known = true;
+        if (route.method != call.request.method) continue;
+        found.route = &route;
+        break;
     }
-    if (path_known) return refuse(405, "", Refusal::Form::empty);
-    return page_not_found();
+    return found;
+}
+
+/// The table that a path belongs to, and its pieces there.
+std::span<const Route> table_of(Call& call, std::vector<std::string_view>& pieces, bool has_hub)
+{
+    pieces = split(call.target.path, '/');
+    if (pieces.size() < 2 || !pieces[0].empty()) return {};
+    pieces.erase(pieces.begin());
+    const bool api = pieces.size() > 2 && pieces[0] == "api" && pieces[1] == "v1";
+    call.old_prefix = pieces.size() > 1 && pieces[0] == "explorer";
+    if (api || call.old_prefix) {
+        pieces.erase(pieces.begin(), pieces.begin() + (api ? 2 : 1));
+        return routes;
+    }
+    if (!has_hub) return {};
+    return hub_routes;
 }
 
 }  // namespace
@@ -264,10 +298,6 @@ Answer<> Core::dispatch(const http::Request& request, std::int64_t now)
         moved.headers.add("Location", std::move(clean));
         return moved;
     }
-    auto pieces = split(call.target.path, '/');
-    if (pieces.size() < 2 || !pieces[0].empty()) return page_not_found();
-    pieces.erase(pieces.begin());
-
     if (request.method == Method::get &&
         (call.target.path == "/" || call.target.path == "/explorer" ||
          call.target.path == "/api/v1")) {
@@ -278,14 +308,39 @@ Answer<> Core::dispatch(const http::Request& request, std::int64_t now)
         page.headers.add("Content-Type", "text/html; charset=utf-8");
         return page;
     }
-    const bool api = pieces.size() > 2 && pieces[0] == "api" && pieces[1] == "v1";
-    call.old_prefix = pieces.size() > 1 && pieces[0] == "explorer";
-    if (api || call.old_prefix) {
-        pieces.erase(pieces.begin(), pieces.begin() + (api ? 2 : 1));
-        return find_and_call(*this, call, routes, pieces);
+    std::vector<std::string_view> pieces;
+    const auto table = table_of(call, pieces, !options.hub.empty());
+    const auto found = find(call, table, pieces);
+    if (found.route != nullptr) return found.route->handle(*this, call);
+    if (found.path_known) return refuse(405, "", Refusal::Form::empty);
+    return page_not_found();
+}
+
+std::optional<Reply> Core::refuse_head(const http::Request& request, std::int64_t now)
+{
+    Call call{.request = request, .target = http::parse_target(request.target), .parts = {}};
+    call.now = now;
+    std::vector<std::string_view> pieces;
+    const auto table = table_of(call, pieces, !options.hub.empty());
+    const auto found = find(call, table, pieces);
+    if (found.route == nullptr) return std::nullopt;  // Says so at once, whatever the body is.
+    const auto said = [](const auto& signer) -> std::optional<Reply> {
+        if (signer) return std::nullopt;
+        return reply_of(signer.error());
+    };
+    switch (found.route->by) {
+        case Signed::no:
+            return std::nullopt;
+        case Signed::user:
+            return said(signing_user(*this, call));
+        case Signed::node:
+            return said(signing_node(*this, call));
+        case Signed::farmer:
+            return options.lenient ? std::nullopt : said(signing_user(*this, call));
+        case Signed::speaker:
+            return options.lenient ? std::nullopt : said(signing_node(*this, call));
     }
-    if (options.hub.empty()) return page_not_found();
-    return find_and_call(*this, call, hub_routes, pieces);
+    return std::nullopt;
 }
 
 Reply Core::handle(const http::Request& request, std::int64_t now)

@@ -90,6 +90,11 @@ bool is_our_host(std::string_view header, const std::vector<std::string>& hosts)
     return lower == "localhost" || std::ranges::find(hosts, lower) != hosts.end();
 }
 
+Refusal not_our_host()
+{
+    return {421, "this host name is not served here; see zgrid serve --host"};
+}
+
 class LoopExplorerServer : public ExplorerServer {
 public:
     LoopExplorerServer(asio::io_context& loop, std::unique_ptr<Core> core, Log log)
@@ -112,10 +117,19 @@ public:
             co_return reply;
         }
         if (!is_our_host(request.headers.get("Host"), core_->options.hosts))
-            co_return reply_of({421, "this host name is not served here; see zgrid serve --host"});
+            co_return reply_of(not_our_host());
         if (auto poll = long_poll_of(request, core_->options.longest_wait))
             co_return co_await hold(&request, *std::move(poll));
         co_return co_await handle(&request);
+    }
+
+    Task<std::optional<Reply>> refuse_head(const Request& request, const http::Peer&) override
+    {
+        if (!is_our_host(request.headers.get("Host"), core_->options.hosts))
+            co_return reply_of(not_our_host());
+        const auto time = now();
+        const auto* const head = &request;
+        co_return co_await lane_.run([&] { return core_->refuse_head(*head, time); });
     }
 
     Task<> stop() override

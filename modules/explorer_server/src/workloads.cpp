@@ -2,11 +2,11 @@
 
 #include "base/hex.hpp"
 #include "base/text.hpp"
-#include "core.hpp"
 #include "explorer_server/accounting.hpp"
 #include "explorer_server/lifecycle.hpp"
 #include "grid/challenge.hpp"
 #include "identity/identity.hpp"
+#include "reservations.hpp"
 
 namespace znode::explorer_server {
 namespace {
@@ -151,6 +151,15 @@ Answer<> check_pool(Core& core, const Call& call, const grid::Workload& workload
     return http::Reply{};
 }
 
+/// Gives it to its node: nothing is paid here.
+Answer<> start(Core& core, Core::StoredWorkload& workload, http::Reply reply)
+{
+    workload.document.next_action = NextAction::deploy;
+    TRY_DO(core.save_workload(workload));
+    TRY_DO(core.enqueue(workload.document));
+    return reply;
+}
+
 Answer<Core::StoredWorkload> workload_of_path(Core& core, const Call& call)
 {
     auto id = integer_of(call.part(0));
@@ -210,41 +219,24 @@ Answer<> create_workload(Core& core, Call& call)
     if (auto taken = take_public_ip(core, document); !taken)
         return store_refused(core, stored, taken.error());
 
-    document.next_action = NextAction::deploy;
-    TRY_DO(core.save_workload(stored));
-    TRY_DO(core.enqueue(document));
     core.log->info(
         "workload created id={} type={} customer={}",
         document.gwid().text(),
         grid::to_string(document.workload_type),
         document.customer_tid);
-    return json_reply(201, grid::to_json(grid::CreateReply{id}));
+    auto reply = json_reply(201, grid::to_json(grid::CreateReply{id}));
+    document.next_action = advance(document);
+    if (document.next_action == NextAction::pay) return start(core, stored, std::move(reply));
+    // Whoever is named must consent first; its address is kept for it.
+    TRY_DO(core.save_workload(stored));
+    return reply;
 }
 
 Answer<> list_workloads(Core& core, Call& call)
 {
-    const auto paging = Paging::of(call);
-    std::int64_t customer = 0;
-    std::optional<std::int64_t> action;
-    if (const auto text = call.argument("customer_tid"); text && !text->empty()) {
-        TRY(customer, integer_of(*text, "customer_tid should be an integer: "));
-    }
-    if (const auto text = call.argument("next_action"); text && !text->empty()) {
-        TRY(const auto number, integer_of(*text, "next_action should be an integer: "));
-        action = number;
-    }
-    const std::vector<store::Value> filter{
-        customer, customer, std::int64_t{action.has_value()}, action.value_or(0)};
-    const std::string where =
-        " FROM workload WHERE (? = 0 OR customer = ?) AND (? = 0 OR next_action = ?)";
-    TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
-    auto values = filter;
-    values.insert(values.end(), {paging.size, paging.offset()});
     std::vector<std::int64_t> ids;
-    TRY_DO(core.db.query(
-        "SELECT id" + where + " ORDER BY id LIMIT ? OFFSET ?", values, [&](const store::Row& row) {
+    TRY(auto reply, list_of_customers(core, call, "id", "workload", [&](const store::Row& row) {
             ids.push_back(row.integer(0));
-            return true;
         }));
     std::string list = "[";
     for (const auto id : ids) {
@@ -253,8 +245,7 @@ Answer<> list_workloads(Core& core, Call& call)
         if (list.size() > 1) list += ',';
         list += show(*workload);
     }
-    auto reply = json_reply(200, list + "]");
-    paging.mark(reply, total.value_or(0));
+    reply.body = list + "]\n";
     return reply;
 }
 
@@ -312,21 +303,38 @@ Answer<> sign_delete(Core& core, Call& call)
 Answer<> sign_provision(Core& core, Call& call)
 {
     TRY(auto signature, body_of<grid::SigningSignature>(call));
+    // One route for both eras, as their ids come from one counter.
+    if (const auto id = integer_of(call.part(0)); id) {
+        TRY(const bool of_old_era, is_reservation(core, *id));
+        if (of_old_era) return sign_reservation_provision(core, call);
+    }
+    TRY(const auto raw,
+        hex_of(signature.signature, "invalid signature expecting hex encoded string"));
     TRY(auto workload, workload_of_path(core, call));
-    // Nothing waits for a second signer here: what is accepted is deployed.
-    return refuse(401, "workload not expecting signatures");
-}
+    auto& document = workload.document;
+    if (document.next_action != NextAction::sign)
+        return refuse(401, "workload not expecting signatures");
+    if (!is_signer(document.signing_request_provision, signature.tid))
+        return refuse(
+            401, "signature not required for user '" + std::to_string(signature.tid) + "'");
+    TRY(const auto key, key_of(core, signature.tid));
+    if (!identity::verify(key, grid::provision_message(document, signature.tid), raw))
+        return refuse(401, "failed to verify signature: signature verification failed");
 
-Answer<> get_conversion(Core& core, Call& call)
-{
-    TRY_DO(signing_user(core, call));
-    return json_reply(200, "[]");
-}
-
-Answer<> post_conversion(Core& core, Call& call)
-{
-    TRY_DO(signing_user(core, call));
-    return refuse(400, "need to send at least 1 workload to convert");
+    std::erase_if(document.signatures_provision, [&](const grid::SigningSignature& old) {
+        return old.tid == signature.tid;
+    });
+    signature.epoch.unix = call.now;
+    document.signatures_provision.push_back(std::move(signature));
+    document.next_action = advance(document);
+    if (document.next_action == NextAction::pay) {
+        // Its pool may have been used up while it waited. The last signature can be given again.
+        TRY_DO(check_pool(core, call, document));
+        TRY_DO(check_kubernetes_ip(core, document));
+        return start(core, workload, null_reply(201));
+    }
+    TRY_DO(core.save_workload(workload));
+    return null_reply(201);
 }
 
 }  // namespace znode::explorer_server

@@ -28,6 +28,10 @@ const std::vector<std::pair<http::Method, std::string>> writing_routes{
     {http::Method::post, "/reservations/pools"},
     {http::Method::post, "/reservations/workloads"},
     {http::Method::post, "/reservations/workloads/1/sign/delete"},
+    {http::Method::post, "/reservations/workloads/1/sign/provision"},
+    {http::Method::post, "/reservations/convert"},
+    {http::Method::post, "/farms/1/deals"},
+    {http::Method::put, "/farms/1/deals"},
     {http::Method::put, "/reservations/nodes/NODE/workloads/1-1"},
 };
 
@@ -44,7 +48,8 @@ protected:
             target.ends_with("public") || target.ends_with("free") || target.ends_with("dedicated");
         const bool by_node = !by_farmer && (target.starts_with("/nodes") ||
                                             target.starts_with("/reservations/nodes"));
-        const bool by_customer = target == "/reservations/workloads";
+        const bool by_customer =
+            target == "/reservations/workloads" || target == "/reservations/convert";
         if (const auto at = target.find("NODE"); at != std::string::npos)
             target.replace(at, 4, grid_.node.key_id);
         const auto& signer = by_node ? grid_.node : by_customer ? grid_.customer : grid_.farmer;
@@ -124,6 +129,36 @@ TEST_F(BadInputTest, StaleAndForgedSignaturesAre401)
     EXPECT_EQ(grid_.send(stale).status, 401U);
     test::sign(stale, {&grid_.farmer_identity, "0"}, grid_.now);
     EXPECT_EQ(grid_.send(stale).status, 401U) << "user 0 is nobody";
+}
+
+TEST_F(BadInputTest, TheHeadAloneIsRefusedForItsSignature)
+{
+    const http::Peer peer{.address = "127.0.0.1"};
+    const auto refused = [&](http::Method method,
+                             const std::string& target,
+                             const test::Signer& signer = {},
+                             std::int64_t age = 0) {
+        http::Request head{.method = method, .target = target};
+        if (signer.identity != nullptr) test::sign(head, signer, grid_.now - age);
+        const auto reply = run(grid_.loop, grid_.server->refuse_head(head, peer));
+        return reply ? reply->status : 0U;
+    };
+    const auto uptime = "/api/v1/nodes/" + grid_.node.key_id + "/uptime";
+    const auto result = "/api/v1/reservations/nodes/" + grid_.node.key_id + "/workloads/1-1";
+    const auto create = std::string{"/explorer/reservations/workloads"};
+    const auto post = http::Method::post;
+    EXPECT_EQ(refused(post, uptime), 401U);
+    EXPECT_EQ(refused(post, uptime, {&grid_.node_identity, "no key"}), 401U);
+    EXPECT_EQ(refused(post, uptime, grid_.node, 301), 401U);
+    EXPECT_EQ(refused(post, uptime, grid_.node), 0U);
+    EXPECT_EQ(refused(http::Method::put, result), 401U);
+    EXPECT_EQ(refused(http::Method::put, result, grid_.node), 0U);
+    EXPECT_EQ(refused(post, create, {&grid_.customer_identity, "4711"}), 401U);
+    EXPECT_EQ(refused(post, create, grid_.customer), 0U);
+    EXPECT_EQ(refused(post, "/api/v1/farms"), 401U);
+    EXPECT_EQ(refused(post, "/api/v1/users"), 0U) << "nobody has a key yet";
+    EXPECT_EQ(refused(post, "/api/v1/nope"), 0U) << "the handler's to say";
+    EXPECT_EQ(refused(http::Method::put, "/customer/web.flist"), 0U) << "no hub here";
 }
 
 TEST_F(BadInputTest, ForeignHostNamesAreRefused)

@@ -145,6 +145,108 @@ TEST_F(WorkloadTest, RefusalsHaveTheOriginalsWords)
     EXPECT_NE(reply.body.find("failed to verify customer signature"), std::string::npos);
 }
 
+/// A volume that the farmer must consent to, and his consent.
+class ConsentTest : public WorkloadTest {
+protected:
+    std::int64_t farmer() const { return std::stoll(grid_.farmer.key_id); }
+    std::int64_t ask(grid::Workload workload)
+    {
+        workload.signing_request_provision = {.signers = {farmer()}, .quorum_min = 1};
+        const auto reply = grid_.create(std::move(workload));
+        EXPECT_EQ(reply.status, 201U) << reply.body;
+        return test::SmallGrid::json(reply).at("reservation_id").get<std::int64_t>();
+    }
+    http::Reply consent(std::int64_t id, const identity::Identity& who, std::int64_t tid)
+    {
+        const auto path = "/reservations/workloads/" + std::to_string(id);
+        const auto document = *grid::from_json<grid::Workload>(grid_.get(path).body);
+        const Json body{
+            {"tid", tid}, {"signature", who.sign_hex(grid::provision_message(document, tid))}};
+        return grid_.post(path + "/sign/provision", body.dump());
+    }
+};
+
+TEST_F(ConsentTest, WhoeverIsNamedMustSignBeforeANodeHearsOfIt)
+{
+    const auto id = ask(grid_.volume());
+    EXPECT_EQ(action(grid_.workload(id)), 1);
+    EXPECT_EQ(grid_.poll(0).body, "null\n");
+
+    EXPECT_EQ(consent(id, grid_.farmer_identity, farmer()).status, 201U);
+    EXPECT_EQ(action(grid_.workload(id)), 3);
+    EXPECT_EQ(grid_.workload(id).at("signatures_provision").size(), 1U);
+    EXPECT_EQ(test::SmallGrid::json(grid_.poll(0)).size(), 1U);
+    EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
+    const auto late = consent(id, grid_.farmer_identity, farmer());
+    EXPECT_EQ(late.status, 401U);
+    EXPECT_NE(late.body.find("workload not expecting signatures"), std::string::npos);
+}
+
+TEST_F(ConsentTest, RefusalsHaveTheOriginalsWords)
+{
+    const auto id = ask(grid_.volume());
+    const auto refused = [](const http::Reply& reply, unsigned status, const std::string& text) {
+        EXPECT_EQ(reply.status, status) << text;
+        EXPECT_NE(reply.body.find(text), std::string::npos) << reply.body;
+    };
+    const auto customer = std::stoll(grid_.customer.key_id);
+    refused(
+        consent(id, grid_.customer_identity, customer),
+        401,
+        "signature not required for user '" + grid_.customer.key_id + "'");
+    refused(
+        consent(id, grid_.customer_identity, farmer()),
+        401,
+        "failed to verify signature: signature verification failed");
+    const auto path = "/reservations/workloads/" + std::to_string(id) + "/sign/provision";
+    const Json no_hex{{"tid", farmer()}, {"signature", "zz"}};
+    refused(grid_.post(path, no_hex.dump()), 400, "invalid signature expecting hex encoded string");
+    const Json nobody{{"tid", farmer()}, {"signature", "00"}};
+    refused(
+        grid_.post("/reservations/workloads/99/sign/provision", nobody.dump()),
+        404,
+        "no documents");
+    EXPECT_EQ(action(grid_.workload(id)), 1);
+}
+
+TEST_F(ConsentTest, APoolThatIsUsedUpMeanwhileRefusesTheLastSignature)
+{
+    grid_.close();
+    test::SmallGrid small;
+    small.fill(0, 1000);
+    auto workload = small.volume(300);
+    workload.signing_request_provision = {
+        .signers = {std::stoll(small.farmer.key_id)}, .quorum_min = 1};
+    ASSERT_EQ(small.create(workload).status, 201U);
+    ASSERT_EQ(small.create_volume(300), 2);
+    (void)small.report(2, ResultState::ok);
+    small.now += 900;
+    const auto tid = std::stoll(small.farmer.key_id);
+    const auto document =
+        *grid::from_json<grid::Workload>(small.get("/reservations/workloads/1").body);
+    const Json body{
+        {"tid", tid},
+        {"signature", small.farmer_identity.sign_hex(grid::provision_message(document, tid))}};
+    const auto sign = [&] {
+        return small.post("/reservations/workloads/1/sign/provision", body.dump()).status;
+    };
+    EXPECT_EQ(sign(), 402U);
+    EXPECT_EQ(action(small.workload(1)), 1) << "may be signed again";
+    ASSERT_EQ(
+        small.post("/reservations/pools", small.pool_request(small.pool, 0, 100'000)).status, 201U);
+    EXPECT_EQ(sign(), 201U);
+    EXPECT_EQ(action(small.workload(1)), 3);
+}
+
+TEST_F(ConsentTest, TheCustomerMayEndWhatWaitsForConsent)
+{
+    const auto id = ask(grid_.volume());
+    EXPECT_EQ(grid_.sign_delete(id).status, 201U);
+    EXPECT_EQ(test::SmallGrid::json(grid_.poll(5)).at(0).at("next_action"), 4);
+    EXPECT_EQ(grid_.confirm_deleted(id).status, 200U);
+    EXPECT_EQ(action(grid_.workload(id)), 6);
+}
+
 TEST_F(WorkloadTest, UnknownDiskTypeIsRefusedAndReachesNoNode)
 {
     auto workload = grid_.volume();

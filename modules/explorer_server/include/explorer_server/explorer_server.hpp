@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,11 @@ public:
 
     /// Answers one request; for `http::make_server`. Never fails: what goes wrong is a status.
     virtual Task<http::Reply> answer(const http::Request& request, const http::Peer& peer) = 0;
+
+    /// For `http::make_server`: refuses by its head alone what nobody signed, or not as it should
+    /// be, so that no stranger has a large body received.
+    virtual Task<std::optional<http::Reply>> refuse_head(
+        const http::Request& head, const http::Peer& peer) = 0;
 
     /// Ends the pools' timer and all waiting; later polls do not wait. Then the HTTP server can be
     /// stopped, and after it this object destroyed.
