@@ -7,6 +7,13 @@
 namespace znode::grid::json {
 namespace {
 
+/// ASCII that stands for itself inside of a text.
+bool is_plain(char c)
+{
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte < 0x80 && c != '"' && c != '\\';
+}
+
 /// Reads one document. Recursion is bounded by `limits.depth`.
 class Reader {
 public:
@@ -174,6 +181,11 @@ private:
     {
         ++at_;
         while (true) {
+            // Most of it is plain and is taken in runs.
+            auto end = at_;
+            while (end < text_.size() && is_plain(text_[end])) ++end;
+            out.append(text_, at_, end - at_);
+            at_ = end;
             if (done()) return wrong("");
             const char c = text_[at_];
             if (c == '"') {
