@@ -77,7 +77,7 @@ std::filesystem::path program_of(const Config& config, const std::string& name)
     std::error_code failed;
     auto helper = config.node.helpers_dir / name;
     if (std::filesystem::exists(helper, failed)) return helper;
-    auto beside = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path() / name;
+    auto beside = config.node.own_dir / name;
     return std::filesystem::exists(beside, failed) ? beside : helper;
 }
 
@@ -398,7 +398,9 @@ std::string App::one_line() const
     const auto count = engine_->workloads().size();
     auto text = "node " + identity_.node_id() + ", " + std::to_string(count) +
                 (count == 1 ? " workload" : " workloads") +
-                (link_->state().reachable ? ", explorer answers" : ", explorer does not answer");
+                (link_->state().reachable         ? ", explorer answers"
+                 : link_->state().message.empty() ? ", explorer not heard yet"
+                                                  : ", explorer does not answer");
     const auto status = source_->status();
     if (status.problems_size() > 0)
         text += ", " + std::to_string(status.problems_size()) +
@@ -417,7 +419,11 @@ Task<> App::watch_dog()
             : Duration{60s};
     for (;;) {
         notify_manager("WATCHDOG=1\nSTATUS=" + one_line());
-        co_await sleep_for(pause);
+        // News of the explorer are told at once: a farmer waits for them.
+        const auto reachable = link_->state().reachable;
+        const auto until = Clock::now() + pause;
+        while (Clock::now() < until && link_->state().reachable == reachable)
+            co_await sleep_for(std::min<Duration>(pause, 1s));
     }
 }
 

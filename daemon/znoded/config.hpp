@@ -31,6 +31,7 @@ struct Config {
         std::filesystem::path cache_dir = "/var/cache/znode";
         std::filesystem::path run_dir = "/run/znode";
         std::filesystem::path helpers_dir;  ///< Empty: beside znoded, or ../libexec/znode.
+        std::filesystem::path own_dir;      ///< Where znoded lies; no setting.
         std::string hostname;               ///< Empty: the machine's.
         std::string log_level = "info";
         std::string continent = "Unknown";

@@ -71,9 +71,9 @@ std::filesystem::path helpers_of(const agent::Config& config)
 {
     if (!config.node.helpers_dir.empty()) return config.node.helpers_dir;
     std::error_code failed;
-    auto self = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
-    if (std::filesystem::exists(self / "znode-holder", failed)) return self;
-    return self.parent_path() / "libexec" / "znode";
+    if (std::filesystem::exists(config.node.own_dir / "znode-holder", failed))
+        return config.node.own_dir;
+    return config.node.own_dir.parent_path() / "libexec" / "znode";
 }
 
 struct Ground {
@@ -95,6 +95,9 @@ Result<Ground> prepare(agent::Config& config, bool managed)
     TRY_DO(check_kernel());
     if (::geteuid() != 0)
         return fail(Errc::denied, "znoded needs root: it mounts, makes namespaces and sets limits");
+    // Now: among the workloads' mounts this link shows a path of the unit's own mounts.
+    std::error_code failed;
+    config.node.own_dir = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
     config.node.helpers_dir = helpers_of(config);
     if (auto made = kernel::make_folders(config.node.state_dir, 0700); !made)
         return fail_folder(std::move(made).error(), "state_dir");

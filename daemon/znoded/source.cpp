@@ -135,7 +135,7 @@ v1::Status AgentSource::status()
         added->set_remedy(remedy);
         added->set_severity("error");
     };
-    if (!link.reachable)
+    if (!link.reachable && !link.message.empty())
         problem(
             "the explorer does not answer: " + link.message,
             "check explorer.url in the config and this machine's network; workloads go on "
