@@ -1,3 +1,4 @@
+#include "base/text.hpp"
 #include "customer_calls.hpp"
 #include "grid/challenge.hpp"
 
@@ -88,6 +89,83 @@ public:
             Method::post,
             "/reservations/workloads/" + std::to_string(id) + "/sign/delete",
             grid::to_json(signature));
+    }
+    Task<Result<>> consent(std::int64_t id) override
+    {
+        CO_TRY(const auto tid, user_id());
+        CO_TRY(const auto stored, co_await workload(id));
+        grid::SigningSignature signature;
+        signature.tid = tid;
+        signature.signature = calls_.self().sign_hex(grid::provision_message(stored, tid));
+        signature.epoch = {unix_now()};
+        co_return co_await tell(
+            Method::post,
+            "/reservations/workloads/" + std::to_string(id) + "/sign/provision",
+            grid::to_json(signature));
+    }
+    Task<Result<std::vector<grid::Workload>>> convert() override
+    {
+        CO_TRY_DO(user_id());
+        const std::string path = "/reservations/convert";
+        CO_TRY(const auto reply, co_await calls_.send(Method::get, path, {}, key_if_any()));
+        if (reply.status == 204) co_return std::vector<grid::Workload>{};
+        auto offered = grid::list_from_json<grid::Workload>(reply.body);
+        if (!offered)
+            co_return tl::unexpected(std::move(offered).error().during("what is offered"));
+        std::optional<grid::legacy::Reservation> known;
+        for (auto& workload : *offered) {
+            const auto older = grid::Gwid::parse(workload.reference);
+            if (!older) co_return not_wished(workload);
+            if (!known || known->id != older->id) {
+                CO_TRY(known, co_await reservation(older->id));
+            }
+            if (!is_wished(workload, *known)) co_return not_wished(workload);
+            workload.customer_signature = calls_.self().sign_hex(grid::create_message(workload));
+        }
+        if (!offered->empty())
+            CO_TRY_DO(co_await tell(Method::post, path, grid::list_to_json(*offered)));
+        co_return *std::move(offered);
+    }
+
+private:
+    static tl::unexpected<Error> not_wished(const grid::Workload& workload)
+    {
+        return fail(
+            Errc::denied,
+            "the explorer offers " + printable(workload.reference) +
+                " otherwise than it was reserved; nothing was signed");
+    }
+
+    /// Whether it is what the user has signed in the reservation, and nothing else.
+    bool is_wished(const grid::Workload& workload, const grid::legacy::Reservation& reservation)
+    {
+        const auto key = calls_.self().public_key();
+        const auto data = grid::from_json<grid::legacy::ReservationData>(reservation.json);
+        if (!data ||
+            !identity::verify_hex(
+                key, grid::legacy::create_text(reservation), reservation.customer_signature))
+            return false;
+        grid::legacy::Reservation wish;
+        wish.id = reservation.id;
+        wish.customer_tid = calls_.self().user_id().value_or(0);
+        wish.data = *data;
+        for (const auto& entry : grid::legacy::split(wish, workload.node_id)) {
+            if (entry.workload_id != workload.reference) continue;
+            auto mine = grid::legacy::to_workload(entry, workload.node_id);
+            if (!mine) return false;
+            // What may be new: its pool and its words for people.
+            mine->id = workload.id;
+            mine->reference = workload.reference;
+            mine->pool_id = workload.pool_id;
+            mine->description = workload.description;
+            mine->metadata = workload.metadata;
+            if (auto* const container = std::get_if<grid::Container>(&mine->data))
+                for (auto& mount : container->volumes)
+                    if (mount.volume_id.starts_with('-'))
+                        mount.volume_id.insert(0, std::to_string(wish.id));
+            return grid::challenge(*mine, workload.epoch) == grid::challenge(workload);
+        }
+        return false;
     }
 };
 

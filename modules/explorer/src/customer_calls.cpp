@@ -246,6 +246,22 @@ Task<Result<>> HttpCustomerApi::delete_reservation(std::int64_t id)
     co_return Result<>{};
 }
 
+Task<Result<>> HttpCustomerApi::consent_to_reservation(std::int64_t id)
+{
+    CO_TRY(const auto tid, user_id());
+    CO_TRY(const auto stored, co_await reservation(id));
+    grid::SigningSignature signature;
+    signature.tid = tid;
+    signature.signature = legacy_.self().sign_hex(grid::legacy::sign_text(stored));
+    signature.epoch = {unix_now()};
+    CO_TRY_DO(co_await legacy_.send(
+        Method::post,
+        "/reservations/" + std::to_string(id) + "/sign/provision",
+        grid::to_json(signature),
+        key_if_any()));
+    co_return Result<>{};
+}
+
 Result<std::int64_t> HttpCustomerApi::user_id() const
 {
     const auto id = calls_.self().user_id();

@@ -46,6 +46,7 @@ public:
     Task<Result<grid::legacy::Reservation>> reservation(std::int64_t id) override;
     Task<Result<std::vector<grid::legacy::Reservation>>> reservations() override;
     Task<Result<>> delete_reservation(std::int64_t id) override;
+    Task<Result<>> consent_to_reservation(std::int64_t id);
 
 protected:
     Result<std::int64_t> user_id() const;

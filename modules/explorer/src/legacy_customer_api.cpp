@@ -165,6 +165,8 @@ public:
         co_return all;
     }
     Task<Result<>> delete_workload(std::int64_t id) override { return delete_reservation(id); }
+    Task<Result<>> consent(std::int64_t id) override { return consent_to_reservation(id); }
+    Task<Result<std::vector<grid::Workload>>> convert() override { co_return no_pools(); }
 
 private:
     static tl::unexpected<Error> no_pools()

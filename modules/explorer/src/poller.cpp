@@ -99,7 +99,8 @@ Task<Result<PollPage>> Poller::next()
         pause_ = pace_.after_page(false, true, Clock::now() - start);
         complete_ = true;
     }
-    cursor_ = page->last_id + 1;
+    // Whatever a server names: there is a number behind it, and it is one that can be asked for.
+    cursor_ = std::clamp<std::int64_t>(page->last_id, 0, INT64_MAX - 1) + 1;
     co_return std::move(*page);
 }
 

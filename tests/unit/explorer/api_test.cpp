@@ -147,6 +147,78 @@ TEST_F(ApiTest, DeleteIsSignedOverTheStoredEpoch)
         identity::verify_hex(user.public_key(), grid::delete_message(stored, 7), sent->signature));
 }
 
+TEST_F(ApiTest, ConsentIsSignedOverTheStoredEpoch)
+{
+    grid::Workload stored;
+    stored.id = 55;
+    stored.epoch = {1619600123};
+    stored.workload_type = grid::WorkloadType::volume;
+    stored.data = grid::Volume{};
+    client.answer(200, grid::to_json(stored));
+    client.answer(201, "null");
+
+    ASSERT_TRUE(run(loop, customer->consent(55)));
+
+    EXPECT_EQ(client.last().target, "/api/v1/reservations/workloads/55/sign/provision");
+    const auto sent = grid::from_json<grid::SigningSignature>(client.last().body);
+    EXPECT_TRUE(identity::verify_hex(
+        user.public_key(), grid::provision_message(stored, 7), sent->signature));
+}
+
+TEST_F(ApiTest, OnlyWhatTheUserHasReservedIsSignedForAPool)
+{
+    grid::legacy::Reservation reservation;
+    reservation.id = 9;
+    reservation.customer_tid = 7;
+    grid::legacy::Volume volume;
+    volume.workload_id = 4;
+    volume.node_id = node_self.node_id();
+    volume.size = 5;
+    reservation.data.volumes = {volume};
+    reservation.json = grid::to_json(reservation.data);
+    reservation.customer_signature = user.sign_hex(reservation.json);
+    grid::Workload offer;
+    offer.workload_id = 4;
+    offer.node_id = node_self.node_id();
+    offer.customer_tid = 7;
+    offer.reference = "9-4";
+    offer.pool_id = 3;
+    offer.epoch = {1619600123};
+    offer.workload_type = grid::WorkloadType::volume;
+    offer.data = grid::Volume{.size = 5, .type = grid::DiskType::hdd};
+    const auto convert = [&](const grid::Workload& offered) {
+        client.asked.clear();
+        client.answers.clear();
+        client.answer(200, grid::list_to_json(std::vector{offered}));
+        client.answer(200, grid::to_json(reservation));
+        client.answer(201, "null");
+        return run(loop, customer->convert());
+    };
+
+    const auto done = convert(offer);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(done->size(), 1U);
+    EXPECT_EQ(client.last().target, "/api/v1/reservations/convert");
+    const auto sent = grid::list_from_json<grid::Workload>(client.last().body);
+    ASSERT_EQ(sent->size(), 1U);
+    EXPECT_TRUE(identity::verify_hex(
+        user.public_key(), grid::create_message(sent->front()), sent->front().customer_signature));
+
+    auto larger = offer;
+    larger.data = grid::Volume{.size = 500, .type = grid::DiskType::hdd};
+    EXPECT_EQ(convert(larger).error().code, Errc::denied);
+    auto invented = offer;
+    invented.reference = "9-5";
+    EXPECT_EQ(convert(invented).error().code, Errc::denied);
+    EXPECT_EQ(client.asked.size(), 2U) << "nothing was posted";
+    reservation.customer_signature = node_self.sign_hex(reservation.json);
+    EXPECT_EQ(convert(offer).error().code, Errc::denied);
+
+    client.answers.clear();
+    client.answer(204, "");
+    EXPECT_TRUE(run(loop, customer->convert())->empty());
+}
+
 TEST_F(ApiTest, PoolTextIsWhatWasSigned)
 {
     client.answer(201, R"({"reservation_id":4,"escrow_information":{"address":"x"}})");

@@ -103,6 +103,13 @@ public:
     /// signed before.
     virtual Task<Result<>> delete_workload(std::int64_t id) = 0;
 
+    /// Signs a workload that waits for this user's consent; in the first era a reservation.
+    virtual Task<Result<>> consent(std::int64_t id) = 0;
+    /// Lets what runs of the user's reservations of the first era go on in pools: signs what the
+    /// explorer offers, after comparing it with what the user has signed before, and posts it. What
+    /// went on; nothing when nothing can. Errc::denied for an offer that is not the user's wish.
+    virtual Task<Result<std::vector<grid::Workload>>> convert() = 0;
+
     /// How long what is ordered from here on shall live; only in the first era. Default: a day.
     void set_lifetime(std::chrono::seconds lifetime) noexcept { lifetime_ = lifetime; }
 
