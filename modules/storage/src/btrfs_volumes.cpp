@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <ctime>
 #include <map>
 #include <set>
 
@@ -83,8 +84,16 @@ public:
             CO_TRY(where, choose_pool(infos(all), spec.media, spec.bytes, spec.pool));
         }
         auto& entry = pools_[*where];
+        const auto there = std::ranges::find(all[*where]->volumes, spec.name, &Found::name);
+        const auto had = there == all[*where]->volumes.end() ? 0 : there->mark.bytes;
+        const auto more = spec.bytes - std::min(spec.bytes, had);
         entry.pending[spec.name] = spec.bytes;
         auto* pool = entry.pool.get();
+        if (more > 0) {
+            // What was set aside gives way to what is ordered; where it does not, room_of was wrong
+            // by no more than before.
+            (void)co_await disks_.run([&] { return pool->forget(0, more); });
+        }
         auto made = co_await disks_.run([&] { return pool->ensure(spec); });
         entry.pending.erase(spec.name);
         ++changes_;
@@ -94,21 +103,25 @@ public:
 
     Task<Result<>> remove(std::string name) override
     {
-        if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
-            co_return Result<>{};
-        Result<> outcome;
+        co_return co_await take_away(std::move(name), false);
+    }
+
+    Task<Result<>> set_aside(std::string name) override
+    {
+        co_return co_await take_away(std::move(name), true);
+    }
+
+    Task<Result<std::size_t>> forget(std::int64_t until) override
+    {
+        std::size_t gone = 0;
         for (auto& entry : pools_) {
             auto* pool = entry.pool.get();
             if (!pool->is_open()) continue;
-            auto removed = co_await disks_.run([&] { return pool->remove(name); });
-            if (removed) {
-                sweep_soon(entry);
-            } else if (outcome) {
-                outcome =
-                    tl::unexpected(std::move(removed).error().during("remove volume " + name));
-            }
+            CO_TRY(const auto count, co_await disks_.run([&] { return pool->forget(until, 0); }));
+            if (count > 0) sweep_soon(entry);
+            gone += count;
         }
-        co_return outcome;
+        co_return gone;
     }
 
     Task<Result<std::vector<Volume>>> list() override
@@ -121,7 +134,6 @@ public:
         }
         co_return volumes;
     }
-
     Task<Result<Volume>> find(std::string name) override
     {
         const auto all = co_await survey_all();
@@ -152,6 +164,27 @@ public:
     Task<> stop() override { co_await group_.drain(); }
 
 private:
+    Task<Result<>> take_away(std::string name, bool keep)
+    {
+        if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
+            co_return Result<>{};
+        const auto now = std::int64_t{std::time(nullptr)};
+        Result<> outcome;
+        for (auto& entry : pools_) {
+            auto* pool = entry.pool.get();
+            if (!pool->is_open()) continue;
+            auto removed = co_await disks_.run(
+                [&] { return keep ? pool->set_aside(name, now) : pool->remove(name); });
+            if (removed) {
+                sweep_soon(entry);
+            } else if (outcome) {
+                outcome =
+                    tl::unexpected(std::move(removed).error().during("remove volume " + name));
+            }
+        }
+        co_return outcome;
+    }
+
     struct Entry {
         std::unique_ptr<Pool> pool;
         std::string problem;
@@ -209,6 +242,8 @@ private:
         info.promised = measured.promised;
         info.free = room.free;
         info.foreign = survey.foreign;
+        for (const auto& kept : survey.kept) info.kept.push_back(kept.name);
+        if (!survey.kept.empty()) info.kept_since = survey.kept.front().since;
         if (room.host_full)
             info.problem = "the disk below " + info.source.string() +
                            " has less than 5 % free: make room there";

@@ -22,6 +22,8 @@ namespace {
 
 // A subvolume under construction: without a mark it could not be told from somebody else's.
 constexpr std::string_view making = ".znode-new-";
+// A volume whose end nobody signed: its data waits for somebody to miss it.
+constexpr std::string_view keeping = ".znode-kept-";
 // On the pool's folder: ids of unlinked subvolumes whose quota groups are still there.
 constexpr char dying_attribute[] = "trusted.znode.dying";
 // Fits into what one attribute may hold.
@@ -66,6 +68,23 @@ Result<std::optional<Mark>> read_mark(int folder, const std::string& name)
     return decode_mark(text);
 }
 
+Result<bool> is_empty(int folder)
+{
+    TRY(auto again, open_folder(folder, "."));
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream{::fdopendir(again.get()), &::closedir};
+    if (!stream) return fail_errno(errno, "look into volume");
+    (void)again.release();  // Closed with the stream.
+    for (;;) {
+        errno = 0;
+        const auto* entry = ::readdir(stream.get());
+        const int err = errno;
+        if (entry == nullptr && err) return fail_errno(err, "look into volume");
+        if (entry == nullptr) return true;
+        const std::string_view name{entry->d_name};
+        if (name != "." && name != "..") return false;
+    }
+}
+
 Result<> make_folder(int folder, const char* name, mode_t mode, uid_t uid, gid_t gid)
 {
     int err = error_of(::mkdirat(folder, name, 0700));
@@ -94,6 +113,15 @@ Result<> write_dying(int folder, const std::vector<std::uint64_t>& ids)
 }
 
 }  // namespace
+
+std::optional<Kept> kept_of(const std::string& name)
+{
+    if (!name.starts_with(keeping)) return std::nullopt;
+    const auto rest = std::string_view{name}.substr(keeping.size());
+    const auto since = to_number<std::int64_t>(rest.substr(0, rest.find('-')));
+    if (!since) return std::nullopt;
+    return Kept{.name = name, .since = *since};
+}
 
 Pool::Pool(PoolConfig config, std::filesystem::path mount_point, std::string node_id)
     : config_{std::move(config)}, mount_point_{std::move(mount_point)}, node_id_{std::move(node_id)}
@@ -236,6 +264,42 @@ Result<> Pool::remove(const std::string& name)
     return destroy(name);
 }
 
+Result<> Pool::set_aside(const std::string& name, std::int64_t now)
+{
+    TRY(const auto mark, read_mark(folder_.get(), name));
+    if (!mark || mark->node != node_id_) return destroy(std::string{making} + name);
+    TRY(const auto subvolume, open_folder(folder_.get(), name));
+    TRY(const bool empty, is_empty(subvolume.get()));
+    if (empty) return destroy(name);
+    FP("storage.volume.set_aside");
+    const auto aside = std::string{keeping} + std::to_string(now) + "-" + name;
+    const int err = error_of(
+        ::renameat2(folder_.get(), name.c_str(), folder_.get(), aside.c_str(), RENAME_NOREPLACE));
+    // Set aside a moment ago, made again, and set aside again: the earlier one holds the data.
+    if (err == EEXIST) return destroy(name);
+    if (err) return fail_errno(err, "set volume " + name + " aside");
+    return {};
+}
+
+Result<std::size_t> Pool::forget(std::int64_t until, std::uint64_t room)
+{
+    TRY(const auto now, survey());
+    std::uint64_t kept = 0;
+    for (const auto& each : now.kept) kept += each.used;
+    const auto& measured = now.measured;
+    // What the living volumes may still write, and what was asked for, must be there without it.
+    const auto wanted = room + measured.promised - std::min(measured.promised, measured.used);
+    auto available = measured.available - std::min(measured.available, kept);
+    std::size_t gone = 0;
+    for (const auto& each : now.kept) {
+        if (each.since > until && (room == 0 || available >= wanted)) continue;
+        TRY_DO(destroy(each.name));
+        available += each.used;
+        ++gone;
+    }
+    return gone;
+}
+
 Result<> Pool::note_dying(const std::vector<std::uint64_t>& ids)
 {
     TRY(auto dying, read_dying(folder_.get()));
@@ -296,6 +360,15 @@ Result<Survey> Pool::survey() const
     TRY(const auto names, names_in(folder_.get()));
     for (const auto& name : names) {
         if (name.starts_with(making)) continue;
+        if (auto kept = kept_of(name)) {
+            TRY(const auto subvolume, open_folder(folder_.get(), name));
+            TRY(const auto id, btrfs::subvolume_id(subvolume.get()));
+            const auto quota = counted.find(id);
+            kept->used = quota == counted.end() ? 0 : quota->second.referenced;
+            measured.available += kept->used;
+            survey.kept.push_back(*std::move(kept));
+            continue;
+        }
         TRY(const auto mark, read_mark(folder_.get(), name));
         if (!mark || mark->node != node_id_) {
             if (mark || looks_like_ours(name)) survey.foreign.push_back(name);
@@ -309,6 +382,7 @@ Result<Survey> Pool::survey() const
         measured.promised += mark->bytes;
         survey.volumes.push_back({name, *mark, used});
     }
+    std::ranges::sort(survey.kept, {}, &Kept::since);
     return survey;
 }
 

@@ -18,10 +18,20 @@ struct Found {
     std::uint64_t used = 0;
 };
 
+/// A volume that was set aside.
+struct Kept {
+    std::string name;        ///< As it lies there.
+    std::int64_t since = 0;  ///< Unix seconds.
+    std::uint64_t used = 0;
+};
+/// "12-1" out of ".znode-kept-1700000000-12-1", and the moment; nothing for another name.
+std::optional<Kept> kept_of(const std::string& name);
+
 /// All that one look at a pool tells.
 struct Survey {
-    Measured measured;
+    Measured measured;  ///< What is kept is counted as available.
     std::vector<Found> volumes;
+    std::vector<Kept> kept;  ///< Oldest first.
     std::vector<std::string> foreign;
 };
 
@@ -44,6 +54,11 @@ public:
     [[nodiscard]] Result<> ensure(const VolumeSpec& spec);
     /// Unlinks it and notes the quota groups that must follow.
     [[nodiscard]] Result<> remove(const std::string& name);
+    /// Hides it with its data; removes one that holds nothing.
+    [[nodiscard]] Result<> set_aside(const std::string& name, std::int64_t now);
+    /// Removes what was set aside: until this moment, and then as much as it takes, oldest first,
+    /// for so many bytes more to be written. How many.
+    [[nodiscard]] Result<std::size_t> forget(std::int64_t until, std::uint64_t room);
     /// Removes quota groups of subvolumes that are really gone; says how many still wait.
     [[nodiscard]] Result<std::size_t> sweep();
 

@@ -125,6 +125,49 @@ protected:
     std::unique_ptr<Volumes> volumes;
 };
 
+TEST_F(VolumesTest, WhatIsSetAsideIsHiddenKeptAndForgottenInTime)
+{
+    given({image_pool()});
+    ASSERT_TRUE(ensure(spec("7-1", 64 * mib)));
+    ASSERT_TRUE(ensure(spec("7-2", 64 * mib)));
+    std::ofstream{pool_path() / "7-1" / "diary"} << "dear customer";
+    const auto before = pool();
+
+    ASSERT_TRUE(run(loop, volumes->set_aside("7-1")));
+    ASSERT_TRUE(run(loop, volumes->set_aside("7-2")));
+    ASSERT_TRUE(run(loop, volumes->set_aside("never-seen")));
+
+    EXPECT_EQ(count(), 0U);
+    EXPECT_FALSE(std::filesystem::exists(pool_path() / "7-1"));
+    auto info = pool();
+    EXPECT_EQ(info.promised, 0U);
+    EXPECT_GE(info.free, before.free + 128 * mib) << "counts as free";
+    ASSERT_EQ(info.kept.size(), 1U) << "of an empty one nothing is kept";
+    EXPECT_EQ(*kernel::read_file(pool_path() / info.kept[0] / "diary"), "dear customer");
+    EXPECT_TRUE(info.foreign.empty());
+
+    given({image_pool()});
+    info = pool();
+    ASSERT_EQ(info.kept.size(), 1U) << "a restart changes nothing";
+    EXPECT_EQ(*run(loop, volumes->forget(info.kept_since - 1)), 0U);
+    EXPECT_EQ(*run(loop, volumes->forget(info.kept_since)), 1U);
+    EXPECT_TRUE(pool().kept.empty());
+}
+
+TEST_F(VolumesTest, WhatIsSetAsideGivesWayToWhatIsOrdered)
+{
+    given({image_pool()});
+    ASSERT_TRUE(ensure(spec("7-1", 200 * mib)));
+    const auto [err, written] = fill(pool_path() / "7-1" / "data", 180 * mib);
+    ASSERT_EQ(err, 0);
+    ASSERT_TRUE(run(loop, volumes->set_aside("7-1")));
+    ASSERT_TRUE(ensure(spec("7-2", 32 * mib)));
+    EXPECT_EQ(pool().kept.size(), 1U) << "there is room beside it";
+
+    ASSERT_TRUE(ensure(spec("7-3", pool().free)));
+    EXPECT_TRUE(pool().kept.empty()) << written;
+}
+
 TEST_F(VolumesTest, ImagePoolIsAllocatedInFullAndMountedWithoutDevicesAndSetuid)
 {
     given({image_pool()});

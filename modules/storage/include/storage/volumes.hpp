@@ -75,6 +75,8 @@ struct PoolInfo {
     std::uint64_t free = 0;            ///< For new volumes.
     std::string problem;               ///< What is wrong and what to do; "" when nothing is.
     std::vector<std::string> foreign;  ///< Named like ours, without our mark: left alone.
+    std::vector<std::string> kept;     ///< Volumes that were set aside, oldest first.
+    std::int64_t kept_since = 0;       ///< Of the oldest of them, Unix seconds.
 };
 
 /// A pool as the operator configures it.
@@ -123,6 +125,15 @@ public:
     /// Makes the volume not exist. Succeeds for a name never seen; what carries no mark of ours is
     /// left alone.
     virtual Task<Result<>> remove(std::string name) = 0;
+
+    /// The volume is gone for everybody, and its data is kept for a while: hidden, in its pool,
+    /// under a name with the moment. One that holds nothing is removed. Succeeds for a name never
+    /// seen. What is kept counts as free: whatever else needs the room gets it, the oldest goes
+    /// first.
+    virtual Task<Result<>> set_aside(std::string name) = 0;
+
+    /// Removes what was set aside at this moment or before (Unix seconds); how many that were.
+    virtual Task<Result<std::size_t>> forget(std::int64_t until) = 0;
 
     /// What is really on disk, by marks.
     virtual Task<Result<std::vector<Volume>>> list() = 0;
