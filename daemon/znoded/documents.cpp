@@ -82,14 +82,14 @@ grid::UsedReport NodeDocuments::used_document() const
     used.resources.mru = in_gib(taken.memory);
     used.resources.sru = in_gib(taken.ssd);
     used.resources.hru = in_gib(taken.hdd);
-    for (const auto& view : engine_->workloads()) {
-        if (view.entry.state == engine::State::failed) continue;
-        const auto& type = view.entry.order.type;
+    engine_->each([&used](const engine::Entry& entry) {
+        if (entry.state == engine::State::failed) return;
+        const auto& type = entry.order.type;
         if (type == "network_resource") ++used.workloads.network_resource;
         if (type == "volume") ++used.workloads.volume;
         if (type == "zdb") ++used.workloads.zdb_namespace;
         if (type == "container") ++used.workloads.container;
-    }
+    });
     used.workloads.network = used.workloads.network_resource;
     return used;
 }

@@ -74,11 +74,8 @@ Task<Result<>> Engine::start()
         runner = std::make_unique<Runner>(*this, std::move(entry));
         if (gone) continue;  // Kept so that a late repetition of its order revives nothing.
         alive.push_back(runner.get());
-        CO_TRY(auto history, co_await parts_.store.run([&] {
-            return parts_.journal.history_of(gwid);
-        }));
-        for (auto& event : history) alive.back()->remember(std::move(event));
     }
+    CO_TRY_DO(co_await read_history());
     // All plans first: whoever goes on must find those it needs.
     for (auto* const runner : alive) {
         runner->make_plan();
@@ -91,11 +88,38 @@ Task<Result<>> Engine::start()
     co_return Result<>{};
 }
 
+/// What the runners have been through: one reading for all, in pieces.
+Task<Result<>> Engine::read_history()
+{
+    constexpr int piece = 4096;
+    std::int64_t last = 0;
+    for (;;) {
+        CO_TRY(auto events, co_await parts_.store.run([&] {
+            return parts_.journal.events_of_living(last, piece);
+        }));
+        if (events.empty()) co_return Result<>{};
+        last = events.back().sequence;
+        for (auto& event : events)
+            if (const auto runner = by_gwid_.find(event.gwid); runner != by_gwid_.end())
+                runner->second->remember(event);
+    }
+}
+
 Task<> Engine::stop()
 {
     stopping_ = true;
     co_await runners_.drain();
     co_await couriers_.drain();
+    // What the explorer has taken must not be said again; the rest was not begun and is not meant.
+    Change taken;
+    for (const auto& pending : pending_)
+        taken.sent.insert(
+            taken.sent.end(), pending->change.sent.begin(), pending->change.sent.end());
+    if (taken.sent.empty()) co_return;
+    const std::vector<Change> last{std::move(taken)};
+    const auto noted = co_await parts_.store.run([&] { return parts_.journal.commit(last); });
+    if (!noted)
+        parts_.log->warn("outbox not brought up to date error=\"{}\"", noted.error().message);
 }
 
 bool Engine::knows(const Order& order) const
@@ -277,6 +301,12 @@ std::vector<WorkloadView> Engine::workloads() const
     for (const auto& [gwid, runner] : by_gwid_)
         if (runner->entry().state != State::gone) views.push_back(runner->view(false));
     return views;
+}
+
+void Engine::each(const std::function<void(const Entry&)>& look) const
+{
+    for (const auto& [gwid, runner] : by_gwid_)
+        if (runner->entry().state != State::gone) look(runner->entry());
 }
 
 std::optional<WorkloadView> Engine::workload(const std::string& gwid) const

@@ -39,6 +39,10 @@ ALTER TABLE workloads ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workloads ADD COLUMN exit_signal INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workloads ADD COLUMN exit_time INTEGER NOT NULL DEFAULT 0;
 )sql",
+    // A new letter takes the place of an older one: looked for with each, also when many wait.
+    R"sql(
+CREATE INDEX outbox_of ON outbox (gwid);
+)sql",
 };
 
 constexpr std::uint32_t range_length = 65536;
@@ -129,9 +133,10 @@ Result<std::vector<Entry>> Journal::load()
 {
     std::vector<Entry> entries;
     TRY_DO(database_.query(
-        "SELECT gwid, type, owner, pool, document, verified, state, since, message, was_ok, result,"
-        " restarts, last_exit, accepted, era, expires, fingerprint, exit_reason,"
-        " exit_code, exit_signal, exit_time FROM workloads"
+        // Nobody reads again what the gone ones were.
+        "SELECT gwid, type, owner, pool, CASE state WHEN 'gone' THEN '' ELSE document END,"
+        " verified, state, since, message, was_ok, result, restarts, last_exit, accepted, era,"
+        " expires, fingerprint, exit_reason, exit_code, exit_signal, exit_time FROM workloads"
         " ORDER BY accepted",
         {},
         [&](const Row& row) {
@@ -243,6 +248,10 @@ Result<JournalEvent> Journal::apply(const Change& change)
     if (letters.size() == 1 && letters.front().kind == Letter::Kind::removed)
         TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ?", {letters.front().gwid}));
     for (const auto& letter : letters) TRY_DO(add_letter(letter));
+    for (const auto letter : change.sent) {
+        FP("engine.outbox.sent");
+        TRY_DO(database_.run("DELETE FROM outbox WHERE id = ?", {letter}));
+    }
     if (!change.entry) return JournalEvent{};
     return add_event(
         *change.entry, change.from ? std::string{to_string(*change.from)} : std::string{});
@@ -300,8 +309,7 @@ Result<std::vector<Letter>> Journal::unsent(int limit)
 
 Result<> Journal::sent(std::int64_t letter)
 {
-    FP("engine.outbox.sent");
-    TRY_DO(database_.run("DELETE FROM outbox WHERE id = ?", {letter}));
+    TRY_DO(commit({Change{std::nullopt, std::nullopt, {}, {letter}}}));
     return {};
 }
 
@@ -338,6 +346,20 @@ Result<std::vector<JournalEvent>> Journal::history_of(const std::string& gwid)
         "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE gwid = ?"
         " ORDER BY sequence",
         {gwid},
+        [&](const Row& row) {
+            events.push_back(event_of(row));
+            return true;
+        }));
+    return events;
+}
+
+Result<std::vector<JournalEvent>> Journal::events_of_living(std::int64_t sequence, int limit)
+{
+    std::vector<JournalEvent> events;
+    TRY_DO(database_.query(
+        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE sequence > ?"
+        " AND gwid IN (SELECT gwid FROM workloads WHERE state <> 'gone') ORDER BY sequence LIMIT ?",
+        {sequence, std::int64_t{limit}},
         [&](const Row& row) {
             events.push_back(event_of(row));
             return true;

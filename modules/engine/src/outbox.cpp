@@ -65,8 +65,19 @@ Task<> Engine::write_changes()
     }
 }
 
+/// Letters by workload, and how many couriers are out with them.
+struct Engine::Round {
+    explicit Round(asio::io_context& loop) : one_back{loop} {}
+    std::vector<std::vector<Letter>> letters;
+    std::size_t next = 0;
+    std::size_t out = 0;
+    bool silent = false;            ///< The explorer is away.
+    std::vector<PendingPtr> noted;  ///< On their way into the journal: that a letter was taken.
+    znode::Event one_back;
+};
+
 /// Brings the letters of one workload, in order; false when the explorer is away.
-Task<bool> Engine::deliver_of(std::vector<Letter> letters)
+Task<bool> Engine::deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters)
 {
     for (const auto& letter : letters) {
         const auto delivered = co_await parts_.deliver(letter);
@@ -80,7 +91,11 @@ Task<bool> Engine::deliver_of(std::vector<Letter> letters)
                 "explorer refuses a report workload={} error=\"{}\"",
                 letter.gwid,
                 delivered.error().message);
-        (void)co_await parts_.store.run([&] { return parts_.journal.sent(letter.id); });
+        // Nobody waits for the disk here: it is in the journal before anything that follows from
+        // it.
+        Change taken;
+        taken.sent.push_back(letter.id);
+        round->noted.push_back(enqueue(std::move(taken)));
         letters_waiting_ -= std::min<std::size_t>(letters_waiting_, 1);
         if (letter.kind == Letter::Kind::result)
             last_report_[letter.gwid] = Clock::now();
@@ -92,21 +107,11 @@ Task<bool> Engine::deliver_of(std::vector<Letter> letters)
     co_return true;
 }
 
-/// Letters by workload, and how many couriers are out with them.
-struct Engine::Round {
-    explicit Round(asio::io_context& loop) : one_back{loop} {}
-    std::vector<std::vector<Letter>> letters;
-    std::size_t next = 0;
-    std::size_t out = 0;
-    bool silent = false;  ///< The explorer is away.
-    znode::Event one_back;
-};
-
 Task<> Engine::courier(std::shared_ptr<Round> round)
 {
     while (!round->silent && round->next < round->letters.size()) {
         auto mine = std::move(round->letters[round->next++]);
-        if (!co_await deliver_of(std::move(mine))) round->silent = true;
+        if (!co_await deliver_of(round, std::move(mine))) round->silent = true;
     }
     --round->out;
     round->one_back.notify();
@@ -145,6 +150,8 @@ Task<std::optional<Clock::time_point>> Engine::deliver_batch(
     while (round->out > 0) {
         co_await round->one_back.wait();
     }
+    // Else the next round would find them in the outbox once more.
+    for (const auto& noted : round->noted) (void)co_await written(noted);
     *away = round->silent;
     co_return earliest;
 }

@@ -282,6 +282,24 @@ TEST_F(EngineTest, RestartAdoptsInOrderAndReportsNothing)
     EXPECT_EQ(world.diary.back(), "apply 2-1");
 }
 
+TEST_F(EngineTest, RemembersAfterARestartWhatEachHasBeenThrough)
+{
+    take("1-1", "");
+    take("2-1", "");
+    until([&] { return letters.size() == 2; });
+    end();
+    begin();
+
+    for (const auto* gwid : {"1-1", "2-1"}) {
+        const auto history = engine->workload(gwid)->history;
+        ASSERT_EQ(history.size(), 3U) << gwid;
+        EXPECT_EQ(history.front().to, "waiting");
+        EXPECT_EQ(history.back().to, "running");
+        EXPECT_EQ(history.back().gwid, gwid);
+    }
+    EXPECT_EQ(letters.size(), 2U) << "what was taken is not said again";
+}
+
 TEST_F(EngineTest, RepeatedOrdersAreHarmlessAndAForgottenResultIsSaidAgain)
 {
     take("1-1", "");
@@ -400,6 +418,9 @@ TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
 
 TEST_F(EngineTest, APageIsWrittenAtOnceAndCountsWhatItTakes)
 {
+    end();
+    patience.deadline = patience.unknown_need = 60s;  // A slow disk is not what this is about.
+    begin();
     std::vector<Engine::Incoming> page(300);
     for (std::size_t i = 0; i < page.size(); ++i) {
         page[i].order.gwid = std::to_string(i + 1) + "-1";

@@ -96,6 +96,8 @@ public:
 
     std::vector<WorkloadView> workloads() const;
     std::optional<WorkloadView> workload(const std::string& gwid) const;
+    /// Everything that is not gone, without a copy.
+    void each(const std::function<void(const Entry&)>& look) const;
     /// What everything that is not gone asked for.
     Amounts taken() const { return taken_; }
     const Machine& machine() const noexcept { return machine_; }
@@ -130,6 +132,7 @@ private:
     Task<Result<JournalEvent>> written(PendingPtr pending);
     Task<Result<JournalEvent>> commit(Change change) { return written(enqueue(std::move(change))); }
     Task<> write_changes();
+    Task<Result<>> read_history();
 
     PendingPtr take_known(Runner& runner, const Incoming& incoming);
     PendingPtr take_new(Incoming incoming);
@@ -144,7 +147,7 @@ private:
     Task<> deliver_letters();
     struct Round;
     Task<std::optional<Clock::time_point>> deliver_batch(std::vector<Letter> letters, bool* away);
-    Task<bool> deliver_of(std::vector<Letter> letters);
+    Task<bool> deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters);
     Task<> courier(std::shared_ptr<Round> round);
     void ends_at(const Runner& runner);
     Task<> end_in_time();

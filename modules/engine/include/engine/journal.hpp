@@ -53,6 +53,7 @@ struct Change {
     std::optional<Entry> entry;  ///< Absent: only letters.
     std::optional<State> from;   ///< The state before; absent for a new workload.
     std::vector<Letter> letters;
+    std::vector<std::int64_t> sent = {};  ///< Letters that the explorer has taken, by id.
 };
 
 /// The durable memory of the engine: workloads, events, the outbox, cursors, chosen values.
@@ -92,6 +93,9 @@ public:
     /// The number of the newest event, 0 without any.
     [[nodiscard]] Result<std::int64_t> last_sequence();
     [[nodiscard]] Result<std::vector<JournalEvent>> history_of(const std::string& gwid);
+    /// The same as `events_after`, without what is gone.
+    [[nodiscard]] Result<std::vector<JournalEvent>> events_of_living(
+        std::int64_t sequence, int limit);
 
     /// Small durable facts: cursors, chosen numbers.
     [[nodiscard]] Result<std::optional<std::string>> fact(const std::string& key);
