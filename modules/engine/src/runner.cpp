@@ -2,7 +2,6 @@
 
 #include <csignal>
 
-#include "base/failpoint.hpp"
 #include "base/text.hpp"
 
 namespace znode::engine {
@@ -67,35 +66,6 @@ void Runner::count(bool taken)
         engine_.taken_ -= plan_->amounts;
 }
 
-const std::vector<std::string>& Runner::provided() const
-{
-    static const std::vector<std::string> nothing;
-    return plan_ ? plan_->provides : nothing;
-}
-
-WorkloadView Runner::view(bool with_history) const
-{
-    WorkloadView view;
-    view.entry = entry_;
-    view.waits_for = waits_for_;
-    view.amounts = amounts();
-    view.reported = reported_;
-    if (with_history) view.history = history_;
-    const bool up = entry_.state == State::running;
-    if (plan_ && up) {
-        view.addresses = plan_->addresses();
-        view.pid = plan_->pid();
-    }
-    return view;
-}
-
-void Runner::remember(JournalEvent event)
-{
-    constexpr std::size_t kept = 50;
-    if (history_.size() == kept) history_.erase(history_.begin());
-    history_.push_back(std::move(event));
-}
-
 void Runner::say(std::string message)
 {
     if (entry_.message == message) return;
@@ -117,7 +87,15 @@ Task<> Runner::run()
                 event = co_await deploy();
                 break;
             case State::running:
-                event = co_await (recovering_ ? recover() : watch());
+                if (recovering_) {
+                    const auto found = co_await recover();
+                    if (!found) continue;
+                    event = *found;
+                } else if (has_program()) {
+                    event = co_await watch();
+                } else {
+                    event = co_await rest();
+                }
                 break;
             case State::backing_off:
                 event = co_await back_off();
@@ -350,7 +328,7 @@ Task<Event> Runner::deploy()
 }
 
 /// After a restart of the agent: what the journal calls running is found, adopted or repaired.
-Task<Event> Runner::recover()
+Task<std::optional<Event>> Runner::recover()
 {
     const auto done = [this] {
         recovering_ = false;
@@ -358,7 +336,7 @@ Task<Event> Runner::recover()
     };
     if (!plan_) {
         done();
-        co_return co_await rest();
+        co_return std::nullopt;
     }
     if (plan_->missed_ending) {
         if (const auto ended = co_await plan_->missed_ending()) {
@@ -384,7 +362,7 @@ Task<Event> Runner::recover()
     if (!outcome || removal_) co_return Event::removed;
     if (*outcome) {
         started_ = Clock::now();
-        co_return co_await watch();
+        co_return std::nullopt;
     }
     say(for_customer(outcome->error().message));
     ++crashes_;
@@ -406,7 +384,6 @@ Task<> Runner::end_program()
 
 Task<Event> Runner::watch()
 {
-    if (!plan_->watch) co_return co_await rest();
     for (;;) {
         auto outcome = co_await run_until(wish(), plan_->watch());
         if (removal_) co_return Event::removed;
