@@ -1,9 +1,11 @@
-"""What a container says, taken to the disk by its monitor."""
+"""What a container says: taken to the disk by its monitor, and sent to a redis server by the agent."""
+import csv
 import os
+import shutil
 import subprocess
 import time
 
-from measured import Samples, bench, folder
+from measured import Samples, bench, folder, free_port, server, told
 
 LINES = 1_000_000
 LINE = 100
@@ -46,6 +48,15 @@ def copied(path):
     return time.monotonic() - begun
 
 
+def published(port, lines):
+    said = subprocess.run(
+        ["redis-benchmark", "-p", str(port), "-c", "1", "-P", "80", "-n", str(lines), "--csv",
+         "PUBLISH", "bench-stdout", "x" * LINE],
+        check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300).stdout
+    rows = [line for line in said.splitlines() if line.startswith('"')]
+    return float(next(csv.DictReader(rows))["rps"])
+
+
 @bench("logs.capture", "znode-monitor")
 def capture(binaries, runs):
     """A million lines of 100 bytes from a program to the disk."""
@@ -55,4 +66,25 @@ def capture(binaries, runs):
             write_lines(f"{path}/lines")
             ours, theirs = captured(binaries, path), copied(path)
             samples.add("lines to the disk", "1/s", "higher", LINES / ours, "cat | cat > file", LINES / theirs)
+    return samples.done()
+
+
+@bench("logs.shipping", "znode-monitor", "bench_shipping")
+def shipping(binaries, runs):
+    """The same lines from the disk to a redis server."""
+    samples = Samples()
+    if not (shutil.which("redis-server") and shutil.which("redis-benchmark")):
+        raise RuntimeError("redis-server and redis-benchmark are missing; third_party/install brings them")
+    for _ in range(runs):
+        with folder() as path:
+            write_lines(f"{path}/lines")
+            captured(binaries, path)
+            port = free_port()
+            os.mkdir(f"{path}/cursors")
+            with server("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", path, "--save", "",
+                        "--appendonly", "no", port=port):
+                sent = told(f"{binaries}/bench_shipping", f"{path}/logs", f"{path}/cursors", str(port), str(LINES))
+                rate = published(port, LINES)
+            samples.add("lines to redis, each answered", "1/s", "higher", LINES / sent["seconds"],
+                        "redis-benchmark PUBLISH, one connection, 80 deep", rate)
     return samples.done()
