@@ -10,6 +10,7 @@
 
 #include <boost/asio/signal_set.hpp>
 
+#include "async/event.hpp"
 #include "base/text.hpp"
 #include "container/containers.hpp"
 #include "cursors.hpp"
@@ -123,6 +124,7 @@ public:
           identity_{std::move(identity)},
           holder_{std::move(holder)},
           log_{std::move(log)},
+          network_tried_{loop},
           background_{loop}
     {
     }
@@ -139,7 +141,7 @@ private:
     Task<> watch_dog();
     Task<> look_after_pools();
     Task<> look_after_logs();
-    Task<> look_after_network();
+    Task<> begin_network();
     Task<> look_after_clock();
     Task<bool> start_network();
     std::string one_line() const;
@@ -161,6 +163,7 @@ private:
         {{"state", config_.node.state_dir}, {"container logs", config_.node.state_dir / "logs"}}};
     Blocking mounts_{2};
     kernel::DescriptorStore kept_{config_.node.run_dir};
+    Event network_tried_;
     TaskGroup background_;
 
     std::optional<engine::Journal> journal_;
@@ -368,10 +371,12 @@ Task<Result<>> App::start()
 {
     // The socket first: a farmer must see why something is not well.
     CO_TRY_DO(server_->start());
+    // Beside each other: neither needs the other, and workloads wait for both.
+    background_.spawn(begin_network());
     CO_TRY_DO(co_await flists_->recover());
     co_await volumes_->open();
     source_->set_pools(co_await volumes_->pools());
-    const bool networked = co_await start_network();
+    co_await network_tried_.wait();
     CO_TRY_DO(co_await planner_->start());
     CO_TRY(const auto maintenance, co_await fact("maintenance"));
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
@@ -381,7 +386,6 @@ Task<Result<>> App::start()
     background_.spawn(look_after_pools());
     background_.spawn(look_after_logs());
     background_.spawn(look_after_clock());
-    if (!networked) background_.spawn(look_after_network());
     co_return Result<>{};
 }
 
@@ -448,8 +452,11 @@ Task<bool> App::start_network()
 }
 
 /// A cable may come after us, and what stood in the way may be taken away.
-Task<> App::look_after_network()
+Task<> App::begin_network()
 {
+    const bool at_once = co_await start_network();
+    network_tried_.notify();
+    if (at_once) co_return;
     do co_await sleep_for(5s);
     while (!co_await start_network());
     link_->changed();

@@ -122,6 +122,12 @@ def main_pid(unit="znoded"):
     return int(run("systemctl", "show", "-P", "MainPID", unit).stdout)
 
 
+def active_pid():
+    """The agent's pid, once its unit is active."""
+    told = dict(line.split("=", 1) for line in run("systemctl", "show", "-p", "ActiveState,MainPID", "znoded").stdout.split())
+    return int(told["MainPID"]) if told["ActiveState"] == "active" else None
+
+
 def answers():
     """The agent's pid, once its unit is active and its socket answers."""
     pid = main_pid()
