@@ -11,6 +11,7 @@ void add_commands(CLI::App& app, Context& context)
     add_user(app, context);
     add_farm(app, context);
     add_node(app, context);
+    add_gateway(app, context);
     add_pool(app, context);
     add_network(app, context);
     add_deploy(app, context);

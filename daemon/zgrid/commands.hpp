@@ -12,6 +12,7 @@ namespace znode::zgrid {
 void add_user(CLI::App& app, Context& context);
 void add_farm(CLI::App& app, Context& context);
 void add_node(CLI::App& app, Context& context);
+void add_gateway(CLI::App& app, Context& context);
 void add_pool(CLI::App& app, Context& context);
 void add_network(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);

@@ -1,14 +1,13 @@
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <set>
 
 #include "base/text.hpp"
 #include "commands.hpp"
 #include "container_order.hpp"
+#include "cost.hpp"
 #include "grid/document.hpp"
 #include "grid/json.hpp"
-#include "grid/units.hpp"
 #include "kernel/files.hpp"
 #include "network_run.hpp"
 #include "placement.hpp"
@@ -185,65 +184,19 @@ private:
         }
         for (const auto& [key, node] : placement_.parts) {
             const bool there = alive_.contains(key);
-            TRY(const auto units, there ? Result<grid::CloudUnits>{} : units_of(key));
+            TRY(const auto units, there ? Result<grid::CloudUnits>{} : units_of(deployment_, key));
             row(key, node, there ? "is there" : "ordered", units);
         }
         if (context_.json) {
             print(
                 "{\"dry_run\":true,\"parts\":[" + json + "],\"cu\":" + units_text(sum.cu) +
                 ",\"su\":" + units_text(sum.su) + ",\"pool\":" + std::to_string(pool_.pool_id) +
-                ",\"pool_seconds\":" + std::to_string(pool_lasts(sum)) + "}\n");
+                ",\"pool_seconds\":" + std::to_string(pool_lasts(pool_, sum)) + "}\n");
             return {};
         }
         print(table.text(terminal_width(), terminal_has_colors()));
         print(cost_text(sum));
         return {};
-    }
-
-    static std::string units_text(double units)
-    {
-        std::array<char, 32> text{};
-        std::snprintf(text.data(), text.size(), "%.3f", units);
-        return text.data();
-    }
-
-    /// What the explorer will charge for a part that is to be ordered.
-    Result<grid::CloudUnits> units_of(const std::string& key) const
-    {
-        grid::Workload workload;
-        for (const auto& wish : deployment_.volumes)
-            if ("volume." + wish.name == key) workload.data = volume_of(wish);
-        for (const auto& wish : deployment_.zdbs)
-            if ("zdb." + wish.name == key) {
-                grid::Zdb zdb;
-                zdb.size = wish.size;
-                zdb.disk_type = wish.type;
-                workload.data = zdb;
-            }
-        for (const auto& wish : deployment_.containers)
-            if ("container." + wish.name == key) {
-                grid::Container container;
-                container.capacity = {
-                    wish.cpu, wish.memory, static_cast<std::uint64_t>(wish.disk), wish.disk_type};
-                workload.data = container;
-            }
-        workload.workload_type = grid::type_of(workload.data);
-        TRY(const auto units, grid::resource_units(workload));
-        return grid::cloud_units(units);
-    }
-
-    /// Seconds until the pool is empty with all that uses it now and this beside it; -1: for ever.
-    std::int64_t pool_lasts(const grid::CloudUnits& more) const
-    {
-        double least = -1;
-        const auto until_empty = [&](double balance, double used) {
-            if (used <= 0) return;
-            const auto seconds = std::max(balance, 0.0) / used;
-            if (least < 0 || seconds < least) least = seconds;
-        };
-        until_empty(pool_.cus, pool_.active_cu + more.cu);
-        until_empty(pool_.sus, pool_.active_su + more.su);
-        return static_cast<std::int64_t>(least);
     }
 
     std::string cost_text(const grid::CloudUnits& sum) const
@@ -255,7 +208,7 @@ private:
                    status::format_seconds(static_cast<double>(lifetime.count())) +
                    ", then it ends by itself\n";
         }
-        const auto seconds = pool_lasts(sum);
+        const auto seconds = pool_lasts(pool_, sum);
         return "new: " + units_text(sum.cu) + " CU, " + units_text(sum.su) + " SU; pool " +
                std::to_string(pool_.pool_id) +
                (seconds < 0 ? " is not used by anything\n"

@@ -22,6 +22,8 @@ struct NodeOptions {
     std::string ipv6;
     std::string gw4;
     std::string gw6;
+    std::int64_t user = 0;
+    std::string on;
 };
 
 std::string gib_text(double free, double total)
@@ -121,6 +123,46 @@ Task<Result<>> configure_public(Context* context, NodeOptions options)
     co_return Result<>{};
 }
 
+Task<Result<>> dedicate(Context* context, std::string id, std::int64_t user)
+{
+    CO_TRY(auto session, co_await open_session(context, Who::user));
+    CO_TRY_DO(co_await session->api->set_dedicated(id, user));
+    print(
+        context->json ? "{}\n"
+        : user == 0   ? id + " is for everybody again\n"
+                      : id + " is for user " + std::to_string(user) + " alone\n");
+    co_return Result<>{};
+}
+
+Task<Result<>> set_free(Context* context, std::string id, bool free)
+{
+    CO_TRY(auto session, co_await open_session(context, Who::user));
+    CO_TRY_DO(co_await session->api->set_free(id, free));
+    print(context->json ? "{}\n" : id + (free ? " is free to use\n" : " is to be paid for\n"));
+    co_return Result<>{};
+}
+
+void add_farmers_choices(
+    CLI::App& node, Context& context, const std::shared_ptr<NodeOptions>& options)
+{
+    auto* alone = node.add_subcommand("dedicated", "a machine of your farm for one user alone");
+    alone->add_option("ID", options->id)->required();
+    alone->add_option("--user", options->user, "0: for everybody again")
+        ->required()
+        ->check(CLI::NonNegativeNumber);
+    alone->callback(
+        [&context, options] { execute(context, dedicate(&context, options->id, options->user)); });
+
+    auto* gift = node.add_subcommand("free", "whether a machine of your farm is free to use");
+    gift->add_option("ID", options->id)->required();
+    gift->add_option("SWITCH", options->on, "on or off")
+        ->required()
+        ->check(CLI::IsMember({"on", "off"}));
+    gift->callback([&context, options] {
+        execute(context, set_free(&context, options->id, options->on == "on"));
+    });
+}
+
 }  // namespace
 
 void add_node(CLI::App& app, Context& context)
@@ -152,6 +194,8 @@ void add_node(CLI::App& app, Context& context)
     side->add_option("--ipv6", options->ipv6, "ADDRESS/LENGTH")->required();
     side->add_option("--gw6", options->gw6)->required();
     side->callback([&context, options] { execute(context, configure_public(&context, *options)); });
+
+    add_farmers_choices(*node, context, options);
 }
 
 }  // namespace znode::zgrid

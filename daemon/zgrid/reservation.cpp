@@ -163,6 +163,22 @@ Task<Result<>> end_one(Context* context, std::int64_t id)
     co_return Result<>{};
 }
 
+Task<Result<>> convert_all(Context* context)
+{
+    CO_TRY(auto session, co_await open_session(context, Who::user));
+    CO_TRY(const auto converted, co_await session->api->convert());
+    if (context->json) {
+        print(grid::list_to_json(converted) + '\n');
+        co_return Result<>{};
+    }
+    if (converted.empty()) print("nothing of yours is left to go on in a pool\n");
+    for (const auto& workload : converted)
+        print(
+            status::shown(workload.reference) + " goes on in pool " +
+            std::to_string(workload.pool_id) + '\n');
+    co_return Result<>{};
+}
+
 /// Hides one line of the standard input for a node: a secret is never an argument.
 Result<> seal(const ReservationOptions& options)
 {
@@ -201,6 +217,9 @@ void add_reservation(CLI::App& app, Context& context)
     auto* gone = reservation->add_subcommand("delete", "end all of its workloads");
     gone->add_option("ID", options->id)->required();
     gone->callback([&context, options] { execute(context, end_one(&context, options->id)); });
+
+    reservation->add_subcommand("convert", "let what runs go on in pools, beyond its date")
+        ->callback([&context] { execute(context, convert_all(&context)); });
 
     auto* hide =
         reservation->add_subcommand("seal", "hide a line of the standard input for a node");

@@ -1,3 +1,6 @@
+#include <iostream>
+#include <iterator>
+
 #include "commands.hpp"
 #include "grid/document.hpp"
 #include "kernel/files.hpp"
@@ -72,6 +75,61 @@ Task<Result<>> show_identity(Context* context)
     co_return Result<>{};
 }
 
+/// The bytes of a file, or of the standard input for "-".
+Result<std::string> bytes_of(const std::string& file)
+{
+    if (file != "-") return kernel::read_file(file);
+    return std::string{std::istreambuf_iterator<char>{std::cin}, {}};
+}
+
+struct Statement {
+    std::int64_t user = 0;
+    std::string file;
+    std::string signature;
+};
+
+/// Not said of what was not signed: the exit code tells scripts.
+Task<Result<>> validate(Context* context, Statement statement)
+{
+    CO_TRY(auto bytes, bytes_of(statement.file));
+    CO_TRY(auto session, co_await open_session(context, Who::anybody));
+    CO_TRY(
+        const bool valid,
+        co_await session->api->validate(
+            statement.user, std::move(bytes), std::move(statement.signature)));
+    const auto who = "user " + std::to_string(statement.user);
+    if (context->json)
+        print(std::string{"{\"is_valid\":"} + (valid ? "true" : "false") + "}\n");
+    else
+        print(who + (valid ? " has signed this\n" : " has not signed this\n"));
+    if (!valid) context->exit_code = failed;
+    co_return Result<>{};
+}
+
+Result<> sign(const Context& context, const std::string& file)
+{
+    TRY(const auto bytes, bytes_of(file));
+    TRY(const auto self, identity::Identity::load(context.identity));
+    print(self.sign_hex(bytes) + '\n');
+    return {};
+}
+
+void add_statements(CLI::App& user, Context& context)
+{
+    const auto statement = std::make_shared<Statement>();
+    auto* check = user.add_subcommand("validate", "whether a user has signed a file");
+    check->add_option("ID", statement->user, "of the user")->required();
+    check->add_option("FILE", statement->file, "- for the standard input")->required();
+    check->add_option("SIGNATURE", statement->signature, "hex, as user sign prints it")->required();
+    check->callback([&context, statement] { execute(context, validate(&context, *statement)); });
+
+    auto* make = user.add_subcommand("sign", "sign a file with your identity");
+    make->add_option("FILE", statement->file, "- for the standard input")->required();
+    make->callback([&context, statement] {
+        if (const auto done = sign(context, statement->file); !done) report(context, done.error());
+    });
+}
+
 }  // namespace
 
 void add_user(CLI::App& app, Context& context)
@@ -94,6 +152,7 @@ void add_user(CLI::App& app, Context& context)
     update->add_option("--description", changes->description);
     update->callback([&context, changes] { execute(context, update_user(&context, *changes)); });
 
+    add_statements(*user, context);
     user->add_subcommand("show", "who the identity file belongs to")->callback([&context] {
         execute(context, show_identity(&context));
     });

@@ -97,6 +97,17 @@ Task<Result<>> delete_workload(Context* context, std::string id, bool wait)
     co_return Result<>{};
 }
 
+Task<Result<>> consent(Context* context, std::string id)
+{
+    CO_TRY(const auto number, id_of(id));
+    CO_TRY(auto session, co_await open_session(context, Who::user));
+    CO_TRY_DO(co_await session->api->consent(number));
+    print(
+        context->json ? "{\"id\":" + std::to_string(number) + "}\n"
+                      : "you have consented to workload " + std::to_string(number) + '\n');
+    co_return Result<>{};
+}
+
 }  // namespace
 
 void add_workload(CLI::App& app, Context& context)
@@ -113,6 +124,10 @@ void add_workload(CLI::App& app, Context& context)
     auto* one = workload->add_subcommand("show", "one workload and its result");
     one->add_option("ID", *id, "12 or 12-1")->required();
     one->callback([&context, id] { execute(context, show_workload(&context, *id)); });
+
+    auto* yes = workload->add_subcommand("consent", "sign somebody's order that waits for you");
+    yes->add_option("ID", *id, "12 or 12-1")->required();
+    yes->callback([&context, id] { execute(context, consent(&context, *id)); });
 
     auto* gone = workload->add_subcommand("delete", "end it; its data goes, too");
     gone->add_option("ID", *id, "12 or 12-1")->required();
