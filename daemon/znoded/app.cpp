@@ -309,7 +309,8 @@ Task<Result<>> App::build()
             .zdb_port_base = static_cast<std::uint16_t>(config_.network.zdb_port_base),
             .cgroup_procs = helper_cgroup_,
             .zdb_uid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_uid},
-            .zdb_gid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_gid}});
+            .zdb_gid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_gid},
+            .keep_removed = config_.storage.undelete > Duration{}});
 
     documents_ = std::make_unique<NodeDocuments>(config_, *networks_, *volumes_);
     link_ = std::make_unique<engine::ExplorerLink>(
@@ -486,6 +487,17 @@ Task<> App::look_after_pools()
         co_await sleep_for(5s);
         const auto pools = co_await volumes_->pools();
         source_->set_pools(pools);
+        const auto now = std::int64_t{std::time(nullptr)};
+        const auto until =
+            now -
+            std::chrono::duration_cast<std::chrono::seconds>(config_.storage.undelete).count();
+        const bool old = std::ranges::any_of(pools, [&](const auto& pool) {
+            return pool.kept_since != 0 && pool.kept_since <= until;
+        });
+        if (old) {
+            const auto gone = co_await volumes_->forget(until);
+            if (gone) log_->info("removed volumes that were set aside count={}", *gone);
+        }
         const bool failed = std::ranges::any_of(
             pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; });
         if (!failed || Clock::now() - opened < 60s) continue;

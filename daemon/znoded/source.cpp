@@ -165,9 +165,11 @@ v1::Status AgentSource::status()
     for (const auto& [gwid, text] : parts_.engine.alarms())
         problem(
             text,
-            "what is here is kept; when it is really to go, take the node out with znoded --purge "
-            "or "
-            "give the explorer back its database");
+            gwid.empty()
+                ? "ask the explorer's operator; what volumes held is kept for storage.undelete, as "
+                  ".znode-kept-… in its pool (znodectl storage)"
+                : "what is here is kept; when it is really to go, take the node out with znoded "
+                  "--purge or give the explorer back its database");
     if (link.refused_signatures > 0)
         problem(
             std::to_string(link.refused_signatures) +

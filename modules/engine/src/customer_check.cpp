@@ -1,5 +1,7 @@
 #include "engine/customer_check.hpp"
 
+#include <algorithm>
+
 #include "base/hex.hpp"
 #include "base/text.hpp"
 #include "grid/challenge.hpp"
@@ -81,6 +83,27 @@ Result<> check_reservation(
     return denied("its text has no such workload");
 }
 
+bool is_end_signed(const grid::Workload& workload, const identity::PublicKey& customer)
+{
+    const auto message = grid::delete_message(workload, workload.customer_tid);
+    return std::ranges::any_of(
+        workload.signatures_delete, [&](const grid::SigningSignature& signature) {
+            return signature.tid == workload.customer_tid &&
+                   identity::verify_hex(customer, message, signature.signature);
+        });
+}
+
+bool is_end_signed(
+    const grid::legacy::Reservation& reservation, const identity::PublicKey& customer)
+{
+    const auto message = grid::legacy::sign_text(reservation);
+    return std::ranges::any_of(
+        reservation.signatures_delete, [&](const grid::SigningSignature& signature) {
+            return signature.tid == reservation.customer_tid &&
+                   identity::verify_hex(customer, message, signature.signature);
+        });
+}
+
 std::string fingerprint(const grid::Workload& workload)
 {
     grid::Workload bare;
@@ -91,6 +114,10 @@ std::string fingerprint(const grid::Workload& workload)
     if (auto* container = std::get_if<grid::Container>(&bare.data)) {
         container->capacity.disk_size = 0;
         container->capacity.disk_type = {};
+        // "-5" is a volume of the same reservation, which its successors name in full.
+        for (auto& mount : container->volumes)
+            if (mount.volume_id.starts_with('-'))
+                mount.volume_id.insert(0, std::to_string(workload.id));
     }
     return to_hex(grid::sha256(grid::challenge(bare, {0})).substr(0, 16));
 }

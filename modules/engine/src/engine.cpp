@@ -10,6 +10,9 @@ namespace {
 constexpr std::int64_t keep_gone_ns = std::int64_t{7} * 24 * 3600 * 1'000'000'000;
 /// How often the wall clock is looked at for reservations that end.
 constexpr auto longest_look = std::chrono::seconds{20};
+/// More ends of data than this within this time, and none of them signed, are an alarm.
+constexpr std::size_t mass_of_ends = 10;
+constexpr auto mass_window = std::chrono::minutes{1};
 /// What seems to be over already when the agent starts is left alone for so long: the clock of a
 /// machine that boots may be wrong.
 constexpr auto boot_grace = std::chrono::minutes{1};
@@ -20,6 +23,7 @@ Letter removed_letter(const Order& order)
 {
     Letter letter;
     letter.gwid = order.gwid;
+    letter.told_as = order.told_as;
     letter.kind = Letter::Kind::removed;
     letter.category = order.type;
     letter.epoch = unix_now();
@@ -30,6 +34,7 @@ Letter error_letter(const Order& order, std::string message)
 {
     Letter letter;
     letter.gwid = order.gwid;
+    letter.told_as = order.told_as;
     letter.category = order.type;
     letter.message = std::move(message);
     letter.data = "null";
@@ -156,6 +161,53 @@ Engine::PendingPtr Engine::refuse_number(Runner& runner, const Incoming& incomin
     return enqueue(std::move(change));
 }
 
+/// A reservation that goes on in a pool: it runs on, and is told of by its new name.
+Engine::PendingPtr Engine::rename(Runner& runner, const Order& order)
+{
+    runner.rename(order);
+    parts_.log->info("workload {} goes on as {} pool={}", order.gwid, order.told_as, order.pool);
+    ends_at(runner);
+    Change change;
+    change.entry = runner.entry();
+    change.from = runner.entry().state;
+    return enqueue(std::move(change));
+}
+
+/// Only the very same wish of the same customer can take a workload over. What is here is not
+/// touched.
+Engine::PendingPtr Engine::refuse_successor(const Incoming& incoming)
+{
+    const auto& order = incoming.order;
+    parts_.log->warn("{} differs from {}, which it is to continue", order.told_as, order.gwid);
+    // Beside what the other one has to say: letters go by their name here.
+    auto aside = order;
+    aside.gwid = order.told_as;
+    Change change;
+    if (!incoming.remove)
+        change.letters.push_back(error_letter(
+            aside, "it is not the same as " + order.gwid + ", which it is to continue"));
+    change.letters.push_back(removed_letter(aside));
+    return enqueue(std::move(change));
+}
+
+/// One is an empty pool, or an explorer that shows no signatures; many at once may be somebody who
+/// took the explorer over.
+void Engine::count_unsigned_end(const Order& order)
+{
+    if (order.type != "volume" && order.type != "zdb") return;
+    const auto now = Clock::now();
+    unsigned_ends_.push_back(now);
+    while (unsigned_ends_.front() < now - mass_window) unsigned_ends_.pop_front();
+    if (unsigned_ends_.size() <= mass_of_ends) return;
+    if (!alarms_.contains(""))
+        parts_.log->error(
+            "the explorer ends volumes and 0-dbs that nobody signed the end of count={} seconds={}",
+            unsigned_ends_.size(),
+            std::chrono::duration_cast<std::chrono::seconds>(mass_window).count());
+    alarms_[""] = "the explorer has ended " + std::to_string(unsigned_ends_.size()) +
+                  " volumes and 0-dbs within a minute without their customers' signatures";
+}
+
 Engine::PendingPtr Engine::take_known(Runner& runner, const Incoming& incoming)
 {
     const auto state = runner.entry().state;
@@ -165,8 +217,17 @@ Engine::PendingPtr Engine::take_known(Runner& runner, const Incoming& incoming)
         change.letters.push_back(removed_letter(runner.entry().order));
         return enqueue(std::move(change));
     }
+    if (incoming.remove && incoming.order.told_as != runner.entry().order.told_as) {
+        // The end of a name that was left behind: nothing has it any more.
+        Change change;
+        change.letters.push_back(removed_letter(incoming.order));
+        return enqueue(std::move(change));
+    }
     if (incoming.remove) {
-        if (state != State::retiring && state != State::failed) runner.remove();
+        if (incoming.end_signed) parts_.planner.may_destroy(incoming.order.gwid);
+        if (state == State::retiring || state == State::failed) return nullptr;
+        if (!incoming.end_signed) count_unsigned_end(runner.entry().order);
+        runner.remove();
         return nullptr;
     }
     if (incoming.explorer_has_result || !runner.entry().was_ok) return nullptr;
@@ -243,15 +304,22 @@ Task<Result<>> Engine::take_all(std::vector<Incoming> page)
     std::vector<PendingPtr> waiting;
     for (auto& incoming : page) {
         const auto known = by_gwid_.find(incoming.order.gwid);
+        const auto& order = incoming.order;
         PendingPtr pending;
-        if (known == by_gwid_.end())
+        if (known == by_gwid_.end()) {
             pending = take_new(std::move(incoming));
-        else if (!known->second->is_other(incoming.order))
+        } else if (!known->second->is_other(order)) {
+            const auto& before = known->second->entry().order.told_as;
+            if (!order.told_as.empty() && order.told_as != before)
+                waiting.push_back(rename(*known->second, order));
             pending = take_known(*known->second, incoming);
-        else if (known->second->entry().state == State::gone && known->second->has_ended())
+        } else if (!order.told_as.empty()) {
+            pending = refuse_successor(incoming);
+        } else if (known->second->entry().state == State::gone && known->second->has_ended()) {
             pending = take_new(std::move(incoming));
-        else
+        } else {
             pending = refuse_number(*known->second, incoming);
+        }
         if (pending) waiting.push_back(std::move(pending));
     }
     Result<> outcome;
@@ -259,7 +327,8 @@ Task<Result<>> Engine::take_all(std::vector<Incoming> page)
         const auto event = co_await written(pending);
         const auto& entry = pending->change.entry;
         if (!event && outcome) outcome = tl::unexpected(event.error());
-        if (!entry) continue;
+        // What has a state to come from is no new one.
+        if (!entry || pending->change.from) continue;
         const auto taken = by_gwid_.find(entry->order.gwid);
         if (taken == by_gwid_.end()) continue;
         if (!event) {
@@ -386,7 +455,9 @@ Task<> Engine::end_in_time()
                 ++end;
                 continue;
             }
-            if (const auto runner = by_gwid_.find(gwid); runner != by_gwid_.end())
+            const auto runner = by_gwid_.find(gwid);
+            // One that goes on in a pool has left its date behind.
+            if (runner != by_gwid_.end() && runner->second->entry().order.expires == end->first)
                 runner->second->end("the reservation's time is over");
             end = ends_.erase(end);
         }

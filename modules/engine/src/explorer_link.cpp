@@ -49,8 +49,7 @@ ExplorerLink::ExplorerLink(
     Announcement say,
     CustomerCheck check,
     Log log)
-    : loop_{loop},
-      api_{api},
+    : api_{api},
       node_id_{std::move(node_id)},
       say_{std::move(say)},
       check_{std::move(check)},
@@ -196,9 +195,14 @@ Task<> ExplorerLink::take_page(Engine* engine, explorer::PollPage page)
             order.owner = entry.workload->customer_tid;
             order.pool = entry.workload->pool_id;
             order.fingerprint = fingerprint(*entry.workload);
+            // It continues an older one, under whose name everything stays.
+            if (const auto older = grid::Gwid::parse(entry.workload->reference))
+                order.told_as = std::exchange(order.gwid, older->text());
             // The first era does not show results here; ours are sent until they are taken.
             incoming.explorer_has_result = entry.era == explorer::Era::reservations ||
                                            !entry.workload->result.workload_id.empty();
+            if (incoming.remove && (order.type == "volume" || order.type == "zdb"))
+                incoming.end_signed = co_await is_end_signed_by_its_customer(&entry);
             if (!incoming.remove && !engine->knows(order)) {
                 const auto checked = co_await check_customer(&incoming, &entry);
                 if (!checked) {
@@ -271,9 +275,24 @@ Task<Result<bool>> ExplorerLink::verified(const explorer::PollEntry* entry, bool
     co_return true;
 }
 
+/// What cannot be asked counts as unsigned: then data is kept.
+Task<bool> ExplorerLink::is_end_signed_by_its_customer(const explorer::PollEntry* entry)
+{
+    const auto& workload = *entry->workload;
+    const auto key = co_await check_.key(workload.customer_tid, false);
+    if (!key) co_return false;
+    if (is_end_signed(workload, *key)) co_return true;
+    // A part of a reservation of the first era shows no signatures of its own.
+    if (!workload.customer_signature.empty()) co_return false;
+    const auto reservation = co_await api_.reservation(workload.id);
+    co_return reservation &&
+        reservation->customer_tid == workload.customer_tid&& is_end_signed(*reservation, *key);
+}
+
 Task<Result<>> ExplorerLink::deliver(Letter letter)
 {
-    const auto gwid = grid::Gwid::parse(letter.gwid);
+    const auto& name = letter.told_as.empty() ? letter.gwid : letter.told_as;
+    const auto gwid = grid::Gwid::parse(name);
     if (!gwid) co_return tl::unexpected(gwid.error());
     Result<> outcome;
     if (letter.kind == Letter::Kind::removed) {
@@ -281,7 +300,7 @@ Task<Result<>> ExplorerLink::deliver(Letter letter)
     } else {
         grid::WorkloadResult result;
         result.category = grid::category_of(type_named(letter.category));
-        result.workload_id = letter.gwid;
+        result.workload_id = name;
         result.data = {letter.data};
         result.state = letter.state == 1 ? grid::ResultState::ok : grid::ResultState::error;
         result.message = letter.message;

@@ -43,6 +43,10 @@ ALTER TABLE workloads ADD COLUMN exit_time INTEGER NOT NULL DEFAULT 0;
     R"sql(
 CREATE INDEX outbox_of ON outbox (gwid);
 )sql",
+    R"sql(
+ALTER TABLE workloads ADD COLUMN told_as TEXT NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN told_as TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 constexpr std::uint32_t range_length = 65536;
@@ -72,6 +76,7 @@ Entry entry_of(const Row& row)
     entry.last_exit.signal = row.integer(19);
     entry.last_exit.time = row.integer(20);
     entry.last_exit.good = entry.last_exit.reason == "exit" && entry.last_exit.code == 0;
+    entry.order.told_as = row.text(21);
     return entry;
 }
 
@@ -136,7 +141,8 @@ Result<std::vector<Entry>> Journal::load()
         // Nobody reads again what the gone ones were.
         "SELECT gwid, type, owner, pool, CASE state WHEN 'gone' THEN '' ELSE document END,"
         " verified, state, since, message, was_ok, result, restarts, last_exit, accepted, era,"
-        " expires, fingerprint, exit_reason, exit_code, exit_signal, exit_time FROM workloads"
+        " expires, fingerprint, exit_reason, exit_code, exit_signal, exit_time,"
+        " told_as FROM workloads"
         " ORDER BY accepted",
         {},
         [&](const Row& row) {
@@ -172,15 +178,16 @@ Result<> Journal::add_letter(const Letter& letter)
     else
         TRY_DO(database_.run("DELETE FROM outbox WHERE gwid = ? AND kind = 1", {letter.gwid}));
     TRY_DO(database_.run(
-        "INSERT INTO outbox (gwid, kind, state, category, message, data, epoch)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (gwid, kind, state, category, message, data, epoch, told_as)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         {letter.gwid,
          std::int64_t{letter.kind == Letter::Kind::result ? 0 : 1},
          std::int64_t{letter.state},
          letter.category,
          letter.message,
          letter.data,
-         letter.epoch}));
+         letter.epoch,
+         letter.told_as}));
     return {};
 }
 
@@ -190,7 +197,7 @@ Result<> Journal::insert(const Entry& entry)
     // One that is gone may stand there under the same number, from before an explorer was rebuilt.
     TRY_DO(database_.run(
         "INSERT OR REPLACE INTO workloads VALUES"
-        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         {entry.order.gwid,
          entry.order.type,
          entry.order.owner,
@@ -211,7 +218,8 @@ Result<> Journal::insert(const Entry& entry)
          entry.last_exit.reason,
          entry.last_exit.code,
          entry.last_exit.signal,
-         entry.last_exit.time}));
+         entry.last_exit.time,
+         entry.order.told_as}));
     return {};
 }
 
@@ -221,7 +229,7 @@ Result<> Journal::update(const Entry& entry)
     TRY_DO(database_.run(
         "UPDATE workloads SET state = ?, since = ?, message = ?, was_ok = ?, result = ?,"
         " restarts = ?, last_exit = ?, exit_reason = ?, exit_code = ?, exit_signal = ?,"
-        " exit_time = ? WHERE gwid = ?",
+        " exit_time = ?, pool = ?, era = ?, expires = ?, told_as = ? WHERE gwid = ?",
         {std::string{to_string(entry.state)},
          entry.since,
          entry.message,
@@ -233,6 +241,10 @@ Result<> Journal::update(const Entry& entry)
          entry.last_exit.code,
          entry.last_exit.signal,
          entry.last_exit.time,
+         entry.order.pool,
+         std::string{explorer::to_string(entry.order.era)},
+         entry.order.expires,
+         entry.order.told_as,
          entry.order.gwid}));
     return {};
 }
@@ -288,8 +300,8 @@ Result<std::vector<Letter>> Journal::unsent(int limit)
 {
     std::vector<Letter> letters;
     TRY_DO(database_.query(
-        "SELECT id, gwid, kind, state, category, message, data, epoch FROM outbox ORDER BY id "
-        "LIMIT ?",
+        "SELECT id, gwid, kind, state, category, message, data, epoch, told_as FROM outbox"
+        " ORDER BY id LIMIT ?",
         {std::int64_t{limit}},
         [&](const Row& row) {
             Letter letter;
@@ -301,6 +313,7 @@ Result<std::vector<Letter>> Journal::unsent(int limit)
             letter.message = row.text(5);
             letter.data = row.text(6);
             letter.epoch = row.integer(7);
+            letter.told_as = row.text(8);
             letters.push_back(std::move(letter));
             return true;
         }));

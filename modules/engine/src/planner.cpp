@@ -59,6 +59,8 @@ Task<Result<>> NodePlanner::start()
 
 Task<> NodePlanner::stop() { co_await impl_->group.drain(); }
 
+void NodePlanner::may_destroy(const std::string& gwid) { impl_->may_destroy.insert(gwid); }
+
 std::map<std::string, std::vector<std::string>> NodePlanner::flist_users() const
 {
     std::map<std::string, std::vector<std::string>> users;

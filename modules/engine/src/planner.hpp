@@ -43,6 +43,7 @@ struct NodePlanner::Impl {
     ExitBoard exits;
     TaskGroup group;
     std::map<std::string, std::set<std::string>> flist_users;  ///< Key of the mount, gwids.
+    std::set<std::string> may_destroy;  ///< Volumes whose end their customer has signed.
     Mutex zdb_turn;  ///< Servers of a pool are made, grown and ended by one workload at a time.
     std::map<std::string, std::map<std::string, std::uint64_t>> zdb_sold;  ///< Pool, gwid, bytes.
 

@@ -176,6 +176,7 @@ std::vector<Letter> Runner::letters_for(Effect effect) const
 {
     Letter result;
     result.gwid = entry_.order.gwid;
+    result.told_as = entry_.order.told_as;
     result.category = entry_.order.type;
     result.epoch = entry_.since / 1'000'000'000;
     result.data = entry_.result.empty() ? "null" : entry_.result;

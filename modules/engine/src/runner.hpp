@@ -54,6 +54,14 @@ public:
         const auto& mine = entry_.order.fingerprint;
         return !mine.empty() && !order.fingerprint.empty() && mine != order.fingerprint;
     }
+    /// The explorer has another name for it from now on, and another end. To be written down.
+    void rename(const Order& order)
+    {
+        entry_.order.told_as = order.told_as;
+        entry_.order.pool = order.pool;
+        entry_.order.era = order.era;
+        entry_.order.expires = order.expires;
+    }
     /// The explorer means somebody else by this number now: nothing is reported any more.
     void estrange() { estranged_ = true; }
     /// It was never written down: as if it had not been adopted.

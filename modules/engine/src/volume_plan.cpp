@@ -21,7 +21,15 @@ Task<Result<>> make_volume(std::shared_ptr<VolumeState> state)
 Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
 {
     CO_FP("engine.volume.remove");
-    co_return co_await state->node.resources.volumes.remove(state->spec.name);
+    auto& node = state->node;
+    const auto& name = state->spec.name;
+    // Told by who signed it, or not kept here: gone at once. After a restart in between nobody
+    // remembers a signature, and the data is kept, which is the smaller harm.
+    const bool at_once = node.may_destroy.contains(name) || !node.config.keep_removed;
+    if (!at_once) co_return co_await node.resources.volumes.set_aside(name);
+    CO_TRY_DO(co_await node.resources.volumes.remove(name));
+    node.may_destroy.erase(name);
+    co_return Result<>{};
 }
 
 }  // namespace

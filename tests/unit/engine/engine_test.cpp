@@ -1,171 +1,7 @@
-#include "engine/engine.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "temp_folder.hpp"
+#include "engine_fixture.hpp"
 
 namespace znode::engine {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-/// The world that the fake steps change.
-struct World {
-    std::vector<std::string> diary;
-    std::map<std::string, int> failures;  ///< How often a step still fails.
-    Errc kind = Errc::unavailable;
-    std::map<std::string, std::vector<Ending>> endings;  ///< How programs end, in order.
-};
-
-class FakeStep : public Step {
-public:
-    FakeStep(World& world, std::string name) : world_{world}, name_{std::move(name)} {}
-    std::string name() const override { return name_; }
-    Task<Result<>> apply() override
-    {
-        world_.diary.push_back("apply " + name_);
-        co_await sleep_for(1ms);
-        if (world_.failures[name_] != 0) {
-            --world_.failures[name_];
-            co_return fail(world_.kind, name_ + " is broken");
-        }
-        co_return Result<>{};
-    }
-    Task<Result<>> revert() override
-    {
-        world_.diary.push_back("revert " + name_);
-        co_return Result<>{};
-    }
-
-private:
-    World& world_;
-    std::string name_;
-};
-
-/// Documents are words: "needs:KEY", "provides:KEY", "program", "bad".
-class FakePlanner : public Planner {
-public:
-    explicit FakePlanner(World& world) : world_{world} {}
-    Result<std::unique_ptr<Plan>> plan(const Order& order) override
-    {
-        auto plan = std::make_unique<Plan>();
-        plan->add(std::make_unique<FakeStep>(world_, order.gwid));
-        plan->data = [gwid = order.gwid] { return "{\"id\":\"" + gwid + "\"}"; };
-        std::istringstream words{order.document};
-        for (std::string word; words >> word;) {
-            if (word == "bad") return fail(Errc::invalid, "size is missing");
-            if (word.starts_with("needs:")) plan->needs.push_back({word.substr(6), word.substr(6)});
-            if (word.starts_with("provides:")) plan->provides.push_back(word.substr(9));
-            if (word == "large") plan->amounts.memory = 1ULL << 40U;
-            if (word == "program") plan->watch = [this, gwid = order.gwid] { return watch(gwid); };
-        }
-        return plan;
-    }
-
-private:
-    Task<Result<Ending>> watch(std::string gwid)
-    {
-        auto& endings = world_.endings[gwid];
-        if (endings.empty()) co_await sleep_for(1h);
-        co_await sleep_for(1ms);
-        auto ending = endings.front();
-        endings.erase(endings.begin());
-        co_return ending;
-    }
-    World& world_;
-};
-
-class EngineTest : public testing::Test {
-protected:
-    EngineTest()
-    {
-        patience.deadline = 200ms;
-        patience.unknown_need = 50ms;
-        patience.first_retry = 1ms;
-        patience.first_back_off = 1ms;
-        patience.longest_back_off = 4ms;
-        patience.report_gap = 1ms;
-        begin();
-    }
-
-    ~EngineTest() override { end(); }
-
-    void begin()
-    {
-        auto opened = Journal::open(folder.path() / "state.db");
-        EXPECT_TRUE(opened);
-        journal.emplace(*std::move(opened));
-        engine.emplace(
-            Engine::Parts{
-                loop,
-                planner,
-                *journal,
-                store,
-                [this](const Letter& letter) { return deliver(letter); },
-                silent_log()},
-            Machine{.cpus = 4, .memory = 8ULL << 30U},
-            patience);
-        EXPECT_TRUE(run(loop, engine->start()));
-    }
-    void end()
-    {
-        if (!engine) return;
-        run(loop, engine->stop());
-        engine.reset();
-        journal.reset();
-    }
-
-    Task<Result<>> deliver(const Letter letter)
-    {
-        co_await sleep_for(1ms);
-        if (explorer_away) co_return fail(Errc::unavailable, "away");
-        letters.push_back(
-            letter.gwid +
-            (letter.kind == Letter::Kind::removed ? " removed"
-             : letter.state == 1                  ? " ok"
-                                                  : " error") +
-            (letter.message.empty() ? "" : ": " + letter.message));
-        co_return Result<>{};
-    }
-
-    void take(std::string gwid, std::string document, std::int64_t owner = 7, bool remove = false)
-    {
-        Engine::Incoming incoming;
-        incoming.order = {
-            .gwid = std::move(gwid),
-            .type = "volume",
-            .owner = owner,
-            .document = std::move(document)};
-        incoming.remove = remove;
-        ASSERT_TRUE(run(loop, engine->take(std::move(incoming))));
-    }
-
-    /// Lets the engine work until the fact holds.
-    void until(const std::function<bool()>& fact)
-    {
-        const auto late = Clock::now() + 10s;
-        run(loop, [](const std::function<bool()>* f, Clock::time_point end) -> Task<> {
-            while (!(*f)() && Clock::now() < end) co_await sleep_for(1ms);
-        }(&fact, late));
-        EXPECT_TRUE(fact()) << testing::PrintToString(letters)
-                            << testing::PrintToString(world.diary);
-    }
-    State state_of(const std::string& gwid) { return engine->workload(gwid)->entry.state; }
-
-    test::TempFolder folder;
-    asio::io_context loop{1};
-    Blocking store{1};
-    World world;
-    FakePlanner planner{world};
-    Patience patience;
-    std::optional<Journal> journal;
-    std::optional<Engine> engine;
-    std::vector<std::string> letters;
-    bool explorer_away = false;
-};
 
 TEST_F(EngineTest, DeploysReportsAndTakesDown)
 {
@@ -397,6 +233,31 @@ TEST_F(EngineTest, ANumberGivenTwiceTouchesNothingAndRaisesAnAlarm)
     EXPECT_THAT(world.diary, ElementsAre("apply 1-1"));
 }
 
+TEST_F(EngineTest, ManyEndsThatNobodySignedRaiseAnAlarm)
+{
+    const auto order = [](int i) {
+        Engine::Incoming incoming;
+        incoming.order = {.gwid = std::to_string(i) + "-1", .type = "volume", .owner = 7};
+        return incoming;
+    };
+    std::vector<Engine::Incoming> page;
+    for (int i = 1; i <= 31; ++i) page.push_back(order(i));
+    ASSERT_TRUE(run(loop, engine->take_all(page)));
+    until([&] { return letters.size() == 31; });
+
+    for (auto& incoming : page) incoming.remove = true;
+    for (std::size_t i = 10; i < 30; ++i) page[i].end_signed = true;
+    const auto last = page.back();
+    page.pop_back();
+    ASSERT_TRUE(run(loop, engine->take_all(page)));
+    until([&] { return letters.size() == 61; });
+    EXPECT_TRUE(engine->alarms().empty()) << "ten unsigned ones, the rest was signed";
+    EXPECT_EQ(world.signed_ends.size(), 20U);
+
+    ASSERT_TRUE(run(loop, engine->take(last)));
+    EXPECT_EQ(engine->alarms().count(""), 1U);
+}
+
 TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
 {
     Engine::Incoming old;
@@ -405,8 +266,11 @@ TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
     until([&] { return letters.size() == 1; });
     old.remove = true;
     ASSERT_TRUE(run(loop, engine->take(old)));
-    until([&] { return state_of("1-1") == State::gone && letters.size() == 2; });
-    run(loop, sleep_for(5ms));
+    until([&] {
+        return state_of("1-1") == State::gone && letters.size() == 2 &&
+               engine->letters_waiting() == 0;
+    });
+    run(loop, sleep_for(50ms));
 
     Engine::Incoming other;
     other.order = {.gwid = "1-1", .type = "volume", .owner = 8, .fingerprint = "new"};

@@ -32,6 +32,12 @@ Result<> check_reservation(
     std::string_view node_id,
     const identity::PublicKey& customer);
 
+/// Whether the customer has signed the end of what is to be deleted, as far as the explorer shows
+/// it.
+bool is_end_signed(const grid::Workload& workload, const identity::PublicKey& customer);
+bool is_end_signed(
+    const grid::legacy::Reservation& reservation, const identity::PublicKey& customer);
+
 /// What tells one reservation from another under the same gwid: type, owner and content.
 std::string fingerprint(const grid::Workload& workload);
 

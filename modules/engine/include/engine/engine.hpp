@@ -76,7 +76,8 @@ public:
     /// An entry of the explorer's page. Repeating one is harmless.
     struct Incoming {
         Order order;
-        bool remove = false;  ///< next_action 4 or 6.
+        bool remove = false;      ///< next_action 4 or 6.
+        bool end_signed = false;  ///< The customer's signature under the removal was checked.
         bool explorer_has_result = false;
         std::string refusal;  ///< Not empty: the document could not be read, for this reason.
     };
@@ -102,7 +103,8 @@ public:
     Amounts taken() const { return taken_; }
     const Machine& machine() const noexcept { return machine_; }
     std::size_t letters_waiting() const noexcept { return letters_waiting_; }
-    /// What an operator should know of: numbers that the explorer has given twice.
+    /// What an operator should know of, by workload: numbers that the explorer has given twice; and
+    /// under "" that it ends a lot which nobody signed the end of.
     const std::map<std::string, std::string>& alarms() const noexcept { return alarms_; }
 
     /// Events after this number, oldest first; from the journal.
@@ -134,8 +136,11 @@ private:
     Task<> write_changes();
     Task<Result<>> read_history();
 
+    void count_unsigned_end(const Order& order);
     PendingPtr take_known(Runner& runner, const Incoming& incoming);
     PendingPtr take_new(Incoming incoming);
+    PendingPtr rename(Runner& runner, const Order& order);
+    PendingPtr refuse_successor(const Incoming& incoming);
     PendingPtr refuse_number(Runner& runner, const Incoming& incoming);
 
     Runner* provider_of(const std::string& key) const;
@@ -166,7 +171,8 @@ private:
     /// Reservations with an end, by its date; the moment of the steady clock is the second witness.
     std::multimap<std::int64_t, std::pair<std::string, Clock::time_point>> ends_;
     znode::Event ends_changed_;
-    std::map<std::string, std::string> alarms_;  ///< Text by gwid.
+    std::map<std::string, std::string> alarms_;    ///< Text by gwid.
+    std::deque<Clock::time_point> unsigned_ends_;  ///< Of volumes and 0-dbs, within a minute.
     znode::Event outbox_filled_;
     std::map<std::string, Clock::time_point> last_report_;
     std::size_t letters_waiting_ = 0;

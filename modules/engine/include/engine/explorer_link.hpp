@@ -75,11 +75,11 @@ private:
     Task<> poll(Engine* engine);
     Task<> take_page(Engine* engine, explorer::PollPage page);
     Task<Result<>> check_customer(Engine::Incoming* incoming, const explorer::PollEntry* entry);
+    Task<bool> is_end_signed_by_its_customer(const explorer::PollEntry* entry);
     Task<Result<bool>> verified(const explorer::PollEntry* entry, bool fresh_key);
     Task<Result<>> introduce();
     void heard(const Result<>& outcome);
 
-    asio::io_context& loop_;
     explorer::NodeApi& api_;
     std::string node_id_;
     Announcement say_;

@@ -44,8 +44,9 @@ struct Letter {
     int state = 0;         ///< 0 error, 1 ok.
     std::string category;  ///< The workload's type.
     std::string message;
-    std::string data;        ///< data_json.
-    std::int64_t epoch = 0;  ///< Unix seconds of the event, not of the sending.
+    std::string data;          ///< data_json.
+    std::int64_t epoch = 0;    ///< Unix seconds of the event, not of the sending.
+    std::string told_as = {};  ///< The explorer's name for it, when that is another.
 };
 
 /// Something to be written down: an entry (new, or with its new state) and what is said of it.

@@ -25,6 +25,11 @@ struct Order {
     /// Of what was reserved by whom: another one under the same gwid is another
     /// reservation, of an explorer that was rebuilt. "" when it is not known.
     std::string fingerprint;
+    /// What the explorer calls it by now, when that is not `gwid`: a reservation that goes on in a
+    /// pool has a new number, and everything it became keeps the name of the old one.
+    std::string told_as = {};
+
+    const std::string& explorer_name() const noexcept { return told_as.empty() ? gwid : told_as; }
 };
 
 /// What an order takes away from the others. Bytes and whole CPUs.
@@ -102,6 +107,8 @@ bool is_transient(Errc code) noexcept;
 class Planner {
 public:
     virtual ~Planner() = default;
+    /// The customer has signed the end of this workload: its data need not be kept for a while.
+    virtual void may_destroy(const std::string& gwid) { (void)gwid; }
     /// Reads the document. Errc::invalid or ::denied: the order is refused, with the reason for the
     /// customer in the message; Errc::unsupported: a type that this node does not run.
     virtual Result<std::unique_ptr<Plan>> plan(const Order& order) = 0;
