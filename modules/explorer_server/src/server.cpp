@@ -123,13 +123,9 @@ public:
         co_return co_await handle(&request);
     }
 
-    Task<std::optional<Reply>> refuse_head(const Request& request, const http::Peer&) override
+    Task<std::optional<Reply>> refuse_head(const Request& head, const http::Peer&) override
     {
-        if (!is_our_host(request.headers.get("Host"), core_->options.hosts))
-            co_return reply_of(not_our_host());
-        const auto time = now();
-        const auto* const head = &request;
-        co_return co_await lane_.run([&] { return core_->refuse_head(*head, time); });
+        return look_at(&head);
     }
 
     Task<> stop() override
@@ -152,6 +148,14 @@ private:
         std::set<std::string> woken;
         bool timer_changed = false;
     };
+
+    Task<std::optional<Reply>> look_at(const Request* head)
+    {
+        if (!is_our_host(head->headers.get("Host"), core_->options.hosts))
+            co_return reply_of(not_our_host());
+        const auto time = now();
+        co_return co_await lane_.run([&] { return core_->refuse_head(*head, time); });
+    }
 
     Task<Reply> handle(const Request* request)
     {
