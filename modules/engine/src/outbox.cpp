@@ -97,10 +97,9 @@ Task<bool> Engine::deliver_of(std::shared_ptr<Round> round, std::vector<Letter> 
         taken.sent.push_back(letter.id);
         round->noted.push_back(enqueue(std::move(taken)));
         letters_waiting_ -= std::min<std::size_t>(letters_waiting_, 1);
-        if (letter.kind == Letter::Kind::result)
-            last_report_[letter.gwid] = Clock::now();
-        else
-            last_report_.erase(letter.gwid);
+        if (const auto runner = by_gwid_.find(letter.gwid); runner != by_gwid_.end())
+            runner->second->reported_at(
+                letter.kind == Letter::Kind::result ? Clock::now() : Clock::time_point{});
     }
     if (const auto runner = by_gwid_.find(letters.front().gwid); runner != by_gwid_.end())
         runner->second->letters_sent();
@@ -127,11 +126,12 @@ Task<std::optional<Clock::time_point>> Engine::deliver_batch(
     for (auto& letter : letters) {
         const auto [at, first] = place.try_emplace(letter.gwid);
         if (!first && !at->second) continue;  // Held, and so are its later ones.
-        const auto last = last_report_.find(letter.gwid);
+        const auto runner = by_gwid_.find(letter.gwid);
+        const auto last =
+            runner == by_gwid_.end() ? Clock::time_point{} : runner->second->last_report();
         const bool change = letter.kind == Letter::Kind::result && letter.state == 1;
-        if (change && last != last_report_.end() &&
-            Clock::now() < last->second + patience_.report_gap) {
-            const auto due = last->second + patience_.report_gap;
+        if (change && last != Clock::time_point{} && Clock::now() < last + patience_.report_gap) {
+            const auto due = last + patience_.report_gap;
             earliest = earliest ? std::min(*earliest, due) : due;
             at->second.reset();
             continue;

@@ -45,6 +45,9 @@ public:
         reported_ = true;
         wake_.notify();
     }
+    /// When the explorer took its last result; the clock's epoch: it has none.
+    Clock::time_point last_report() const noexcept { return last_report_; }
+    void reported_at(Clock::time_point when) noexcept { last_report_ = when; }
     /// The result once more, for an explorer that asks again for what runs; none when there is
     /// none.
     std::vector<Letter> result_again() const;
@@ -125,6 +128,7 @@ private:
     std::vector<Passed> history_;
     int crashes_ = 0;  ///< In a row.
     Clock::time_point started_{};
+    Clock::time_point last_report_{};
 };
 
 }  // namespace znode::engine

@@ -85,7 +85,7 @@ class EngineTest : public testing::Test {
 protected:
     EngineTest()
     {
-        patience.deadline = 200ms;
+        patience.deadline = 10s;
         patience.unknown_need = 50ms;
         patience.first_retry = 1ms;
         patience.first_back_off = 1ms;

@@ -174,7 +174,6 @@ private:
     std::map<std::string, std::string> alarms_;    ///< Text by gwid.
     std::deque<Clock::time_point> unsigned_ends_;  ///< Of volumes and 0-dbs, within a minute.
     znode::Event outbox_filled_;
-    std::map<std::string, Clock::time_point> last_report_;
     std::size_t letters_waiting_ = 0;
     std::int64_t last_sequence_ = 0;
     std::vector<std::shared_ptr<znode::Event>> event_waiters_;
