@@ -3,7 +3,6 @@
 #include "grid/document.hpp"
 #include "grid/farm.hpp"
 #include "grid/pool.hpp"
-#include "grid/reservation.hpp"
 #include "node_tables.hpp"
 #include "workload_tables.hpp"
 
@@ -204,48 +203,6 @@ struct Table<ErrorReply> {
     static constexpr std::array fields{field<&ErrorReply::error, Rule::required>("error")};
 };
 
-template <>
-struct Table<ReservationData> {
-    using T = ReservationData;
-    static constexpr std::array fields{
-        field<&T::description>("description"),
-        field<&T::currencies>("currencies"),
-        field<&T::signing_request_provision>("signing_request_provision"),
-        field<&T::signing_request_delete>("signing_request_delete"),
-        field<&T::containers>("containers"),
-        field<&T::volumes>("volumes"),
-        field<&T::zdbs>("zdbs"),
-        field<&T::networks>("networks"),
-        field<&T::network_resource>("network_resource"),
-        field<&T::kubernetes>("kubernetes"),
-        field<&T::proxies>("proxies"),
-        field<&T::reverse_proxies>("reverse_proxies"),
-        field<&T::subdomains>("subdomains"),
-        field<&T::domain_delegates>("domain_delegates"),
-        field<&T::gateway4to6>("gateway4to6"),
-        field<&T::public_ips>("public_ips"),
-        field<&T::expiration_provisioning>("expiration_provisioning"),
-        field<&T::expiration_reservation>("expiration_reservation")};
-};
-
-template <>
-struct Table<Reservation> {
-    using T = Reservation;
-    static constexpr std::array fields{
-        field<&T::id>("id"),
-        field<&T::json>("json"),
-        field<&T::data>("data_reservation"),
-        field<&T::customer_tid>("customer_tid"),
-        field<&T::customer_signature>("customer_signature"),
-        field<&T::next_action>("next_action"),
-        field<&T::signatures_provision>("signatures_provision"),
-        field<&T::signatures_farmer>("signatures_farmer"),
-        field<&T::signatures_delete>("signatures_delete"),
-        field<&T::epoch>("epoch"),
-        field<&T::metadata>("metadata"),
-        field<&T::results>("results")};
-};
-
 std::string user_update_text(const User& user)
 {
     return std::to_string(user.id) + user.name + user.email + user.host + user.description +
@@ -270,7 +227,6 @@ ZNODE_DOCUMENT(PoolReply);
 ZNODE_DOCUMENT(CreateReply);
 ZNODE_DOCUMENT(Payment);
 ZNODE_DOCUMENT(ErrorReply);
-ZNODE_DOCUMENT(Reservation);
 ZNODE_DOCUMENT(std::string);
 ZNODE_DOCUMENT(std::int64_t);
 

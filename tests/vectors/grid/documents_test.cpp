@@ -6,9 +6,9 @@
 #include "grid/challenge.hpp"
 #include "grid/document.hpp"
 #include "grid/farm.hpp"
+#include "grid/legacy.hpp"
 #include "grid/node.hpp"
 #include "grid/pool.hpp"
-#include "grid/reservation.hpp"
 #include "grid/workload.hpp"
 #include "mended.hpp"
 #include "vectors.hpp"
@@ -76,6 +76,20 @@ void check_range(const Json& c)
     EXPECT_TRUE(to_json(workload).ends_with("\"ipaddress\":" + text(c, "encodes_back_as") + "}"));
 }
 
+/// A reservation as explorers of the first era wrote it; later ones had two lists more, and another
+/// name for one.
+Json in_old_words(const Json& document)
+{
+    if (!document.contains("data_reservation")) return document;
+    auto old = document;
+    Json data;
+    for (const auto& [name, value] : document.at("data_reservation").items())
+        if (name != "network_resource" && name != "public_ips")
+            data[name == "reverse_proxies" ? "reserve_proxies" : name] = value;
+    old["data_reservation"] = data;
+    return old;
+}
+
 void check_zero(const std::string& name, const Json& expected)
 {
     static const std::map<std::string, std::function<std::string()>> made{
@@ -90,7 +104,7 @@ void check_zero(const std::string& name, const Json& expected)
         {"pool", zero<Pool>},
         {"proxy", zero_workload<Proxy>},
         {"public_ip", zero_workload<PublicIp>},
-        {"reservation", zero<Reservation>},
+        {"reservation", zero<legacy::Reservation>},
         {"result", zero<WorkloadResult>},
         {"reverse_proxy", zero_workload<ReverseProxy>},
         {"subdomain", zero_workload<Subdomain>},
@@ -100,7 +114,7 @@ void check_zero(const std::string& name, const Json& expected)
     };
     const auto make = made.find(name);
     ASSERT_NE(make, made.end()) << "unknown document type " << name;
-    EXPECT_EQ(make->second(), test::mended(expected).dump());
+    EXPECT_EQ(make->second(), test::mended(in_old_words(expected)).dump());
 }
 
 TEST(GridVectors, Documents)
