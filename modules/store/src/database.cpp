@@ -293,6 +293,16 @@ Result<> Database::transaction(const std::function<Result<>()>& work)
     return outcome;
 }
 
+Result<bool> Database::part(const std::function<bool()>& work)
+{
+    TRY_DO(run("SAVEPOINT part"));
+    const bool kept = work();
+    // A disk that is full can end the transaction beneath us; both statements fail then.
+    if (!kept) TRY_DO(run("ROLLBACK TO part"));
+    TRY_DO(run("RELEASE part"));
+    return kept;
+}
+
 void Database::keep_reserve(std::uint64_t bytes)
 {
     impl_->reserve = bytes;

@@ -45,6 +45,31 @@ TEST_F(DatabaseTest, FailedTransactionLeavesNothing)
     EXPECT_EQ(database.integer("SELECT count(*) FROM t").value(), 0);
 }
 
+TEST_F(DatabaseTest, PartsOfATransactionStandForThemselves)
+{
+    auto database = open();
+    ASSERT_TRUE(database.migrate(schema));
+    const auto insert = [&](std::int64_t id, bool keep) {
+        return database.part([&] {
+            EXPECT_TRUE(database.run("INSERT INTO t VALUES (?, 'x')", {id}));
+            return keep;
+        });
+    };
+
+    ASSERT_TRUE(database.transaction([&]() -> Result<> {
+        EXPECT_TRUE(insert(1, true).value());
+        EXPECT_FALSE(insert(2, false).value());
+        EXPECT_TRUE(insert(3, true).value());
+        return {};
+    }));
+    EXPECT_FALSE(database.transaction([&]() -> Result<> {
+        TRY_DO(insert(4, true));
+        return fail(Errc::exhausted, "no room");
+    }));
+
+    EXPECT_EQ(database.integer("SELECT sum(id) FROM t").value(), 4);
+}
+
 TEST_F(DatabaseTest, IsForItsOwnerOnly)
 {
     auto database = open();

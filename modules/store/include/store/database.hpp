@@ -91,6 +91,11 @@ public:
     /// fails. Does not nest.
     [[nodiscard]] Result<> transaction(const std::function<Result<>()>& work);
 
+    /// Inside of a transaction: runs `work` as a part that stands for itself. Kept when it says
+    /// true, undone when it says false; gives what it said. An error: the whole transaction is to
+    /// be given up, for sqlite may have done so already.
+    [[nodiscard]] Result<bool> part(const std::function<bool()>& work);
+
 private:
     struct Impl;
     explicit Database(std::unique_ptr<Impl> impl);
