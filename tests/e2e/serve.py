@@ -4,6 +4,7 @@
 serve.py BINARIES [TEST…]      without names: all; `serve.py --list` names them
 """
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -193,6 +195,37 @@ def kill_loses_nothing_that_was_answered(binaries):
         state = scene.ask("GET", f"/reservations/workloads/{given[0]}")["result"]["state"]
         expect(state == 1, "an answered result is there")
         expect(scene.volume(node) == given[-1] + 1, "no number is given twice")
+
+
+@test
+def kill_under_load_loses_nothing_that_was_answered(binaries):
+    """Orders of many share a transaction; each of them was promised."""
+    with served.Served(binaries) as server:
+        scene = customer.Scene(server)
+        node = scene.nodes[0]
+        answered, enough = [], threading.Event()
+
+        def order_until_it_dies():
+            with contextlib.suppress(AssertionError, OSError):
+                while True:
+                    answered.append(scene.volume(node))
+                    if len(answered) >= 60:
+                        enough.set()
+        customers = [threading.Thread(target=order_until_it_dies) for _ in range(12)]
+        for one in customers:
+            one.start()
+        expect(enough.wait(60), "orders are taken")
+        server.process.kill()
+        server.process.wait()
+        for one in customers:
+            one.join()
+        server.port = None
+        os.truncate(server.log_file, 0)
+        server._start()
+        seen = [entry["id"] for entry in scene.ask("GET", f"/reservations/nodes/{node.id}/workloads?from=0")]
+        expect(set(answered) <= set(seen), f"{sorted(set(answered) - set(seen))} were answered and are not there")
+        expect(len(set(answered)) == len(answered), "no number is given twice")
+        expect(scene.volume(node) > max(answered), "no number is given again")
 
 
 @test

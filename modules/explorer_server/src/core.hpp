@@ -113,6 +113,10 @@ public:
     /// What its head alone refuses a request for: a missing, stale or forged signature. Changes
     /// nothing.
     std::optional<http::Reply> refuse_head(const http::Request& request, std::int64_t now);
+    /// The same for several: those that write in their order, with one transaction and so one wait
+    /// for the disk, then those that read. A refused one leaves nothing behind and harms no other.
+    std::vector<http::Reply> handle_all(
+        const std::vector<const http::Request*>& requests, std::int64_t now);
 
     /// Ends what empty pools can't pay any more, and what was ordered until now; when to look again
     /// (unix seconds).
@@ -192,6 +196,7 @@ public:
 private:
     Result<std::int64_t> expire_pools(std::int64_t now);
     Answer<> dispatch(const http::Request& request, std::int64_t now);
+    http::Reply reply_to(const http::Request& request, Answer<> answer);
 };
 
 // The routes' handlers, one file per subject.

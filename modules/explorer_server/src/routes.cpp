@@ -191,6 +191,15 @@ Answer<> preflight(const http::Request& request)
     return reply;
 }
 
+bool only_reads(const http::Request& request)
+{
+    return request.method == Method::get || request.method == Method::head ||
+           request.method == Method::options;
+}
+
+/// Whether what was done for this answer stays.
+bool is_kept(const Answer<>& answer) { return answer || answer.error().keeps_changes; }
+
 struct Found {
     const Route* route = nullptr;
     bool path_known = false;
@@ -343,32 +352,15 @@ std::optional<Reply> Core::refuse_head(const http::Request& request, std::int64_
     return std::nullopt;
 }
 
-Reply Core::handle(const http::Request& request, std::int64_t now)
+/// What a request brings home, with the headers that browsers want.
+Reply Core::reply_to(const http::Request& request, Answer<> answer)
 {
-    // One transaction for whatever it does: an answer means that it is on disk, a refusal that
-    // nothing has happened, unless it says so itself.
-    std::optional<Answer<>> answer;
-    const auto work = [&]() -> Result<> {
-        answer.emplace(dispatch(request, now));
-        if (!*answer && !answer->error().keeps_changes) return fail(Errc::invalid, "refused");
-        return {};
-    };
-    const bool reads = request.method == Method::get || request.method == Method::head ||
-                       request.method == Method::options;
-    const auto done = reads ? work() : db.transaction(work);
-
     Reply reply;
-    if (answer && *answer && !done) {
-        log->error("database refuses error=\"{}\"", done.error().message);
-        reply = reply_of({503, "the explorer can't write its database; try again"});
-    } else if (!answer) {
-        log->error("database refuses error=\"{}\"", done.error().message);
-        reply = reply_of({503, "the explorer's database is busy; try again"});
-    } else if (*answer) {
-        reply = **std::move(answer);
+    if (answer) {
+        reply = *std::move(answer);
     } else {
-        const auto& refusal = answer->error();
-        if (refusal.status >= 500)
+        const auto& refusal = answer.error();
+        if (refusal.status >= 500 && refusal.status != 503)  // Told where the database refused.
             log->warn(
                 "request failed target={} error=\"{}\"",
                 printable(request.target),
@@ -382,6 +374,62 @@ Reply Core::handle(const http::Request& request, std::int64_t now)
     if (reply.status == 404 && reply.headers.get("Content-Type").starts_with("text/plain"))
         reply.headers.set("X-Content-Type-Options", "nosniff");
     return reply;
+}
+
+Reply Core::handle(const http::Request& request, std::int64_t now)
+{
+    if (only_reads(request)) return reply_to(request, dispatch(request, now));
+
+    // One transaction for whatever it does: an answer means that it is on disk, a refusal that
+    // nothing has happened, unless it says so itself.
+    std::optional<Answer<>> answer;
+    const auto done = db.transaction([&]() -> Result<> {
+        answer.emplace(dispatch(request, now));
+        if (!is_kept(*answer)) return fail(Errc::invalid, "refused");
+        return {};
+    });
+    if (!done && (!answer || is_kept(*answer))) {
+        log->error("database refuses error=\"{}\"", done.error().message);
+        const bool begun = answer.has_value();
+        answer = refuse(
+            503,
+            begun ? "the explorer can't write its database; try again"
+                  : "the explorer's database is busy; try again");
+    }
+    return reply_to(request, *std::move(answer));
+}
+
+std::vector<Reply> Core::handle_all(
+    const std::vector<const http::Request*>& requests, std::int64_t now)
+{
+    std::vector<std::optional<Answer<>>> answers(requests.size());
+    const auto together = [&]() -> Result<> {
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            if (only_reads(*requests[i])) continue;
+            TRY_DO(db.part([&] {
+                answers[i].emplace(dispatch(*requests[i], now));
+                return is_kept(*answers[i]);
+            }));
+        }
+        return {};
+    };
+    const auto writers =
+        std::ranges::count_if(requests, [](const auto* request) { return !only_reads(*request); });
+    bool written = false;
+    if (writers > 1) {
+        const auto committed = db.transaction(together);
+        written = committed.has_value();
+        // What the disk refuses to many may have room one by one; each hears the truth then.
+        if (!written)
+            log->warn("requests are written one by one error=\"{}\"", committed.error().message);
+    }
+    std::vector<Reply> replies;
+    replies.reserve(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i)
+        replies.push_back(
+            written && answers[i] ? reply_to(*requests[i], *std::move(answers[i]))
+                                  : handle(*requests[i], now));
+    return replies;
 }
 
 }  // namespace znode::explorer_server

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <ctime>
+#include <deque>
+#include <functional>
 #include <map>
 
 #include <boost/asio/ip/address.hpp>
@@ -16,6 +18,10 @@ namespace {
 
 using http::Reply;
 using http::Request;
+
+/// So many go to the database together: enough to share the wait for the disk, few enough that the
+/// first does not wait for long.
+constexpr std::size_t visitors_at_once = 128;
 
 /// A node's poll that may be held until something happens.
 struct LongPoll {
@@ -104,6 +110,7 @@ public:
           loop_{loop},
           timer_changed_{loop},
           group_{loop},
+          visits_{loop},
           lane_{1}
     {
         group_.spawn(watch_clock());
@@ -142,9 +149,19 @@ private:
         return core_->options.now ? core_->options.now() : std::int64_t{std::time(nullptr)};
     }
 
-    /// What a visit to the database leaves for the loop. The core itself is the lane's.
-    struct Visit {
+    /// Who waits for his turn. Lives in the frame that waits.
+    struct Visitor {
+        const Request* request;
         Reply reply;
+    };
+    struct Place {
+        Visitor* visitor;
+        std::function<void()> resume;
+    };
+    /// A visit to the database, and what it leaves for the loop. The core itself is the lane's.
+    struct Visit {
+        std::vector<Place> visitors;
+        std::vector<Reply> replies;
         std::set<std::string> woken;
         bool timer_changed = false;
     };
@@ -157,18 +174,58 @@ private:
         co_return co_await lane_.run([&] { return core_->refuse_head(*head, time); });
     }
 
+    /// Nobody leaves the queue before he has his reply, cancelled or not: the lane reads his
+    /// request.
     Task<Reply> handle(const Request* request)
     {
+        Visitor visitor{.request = request, .reply = {}};
+        const auto queue_up = [&](auto resume) {
+            const auto held = std::make_shared<decltype(resume)>(std::move(resume));
+            queue_.push_back({&visitor, [held] { (*held)(); }});
+            if (!busy_) let_in();
+        };
+        co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+            queue_up, asio::use_awaitable);
+        co_return std::move(visitor.reply);
+    }
+
+    void let_in()
+    {
+        busy_ = true;
+        visits_.spawn(visit_database());
+    }
+
+    /// Whoever has come while the database was busy goes in together.
+    Task<> visit_database()
+    {
+        Visit visit;
+        while (!queue_.empty() && visit.visitors.size() < visitors_at_once) {
+            visit.visitors.push_back(std::move(queue_.front()));
+            queue_.pop_front();
+        }
         const auto time = now();
-        auto visit = co_await lane_.run([&] {
-            Visit done{.reply = core_->handle(*request, time)};
-            done.woken.swap(core_->woken);
-            done.timer_changed = std::exchange(core_->timer_changed, false);
-            return done;
+        co_await lane_.run([&] {
+            std::vector<const Request*> requests;
+            for (const auto& place : visit.visitors) requests.push_back(place.visitor->request);
+            visit.replies = core_->handle_all(requests, time);
+            visit.woken.swap(core_->woken);
+            visit.timer_changed = std::exchange(core_->timer_changed, false);
         });
+        see_off(visit);
+    }
+
+    void see_off(Visit& visit)
+    {
+        busy_ = false;
         wake(visit.woken);
         if (visit.timer_changed) timer_changed_.notify();
-        co_return std::move(visit.reply);
+        // The next are in while these write to their clients.
+        if (!queue_.empty()) let_in();
+        for (std::size_t i = 0; i < visit.visitors.size(); ++i) {
+            const auto& place = visit.visitors[i];
+            place.visitor->reply = std::move(visit.replies[i]);
+            asio::post(loop_, place.resume);
+        }
     }
 
     void wake(const std::set<std::string>& nodes)
@@ -267,10 +324,13 @@ private:
     RateLimit limit_;
     asio::io_context& loop_;
     std::multimap<std::string, Event*> waiting_;
+    std::deque<Place> queue_;
+    bool busy_ = false;  ///< Visitors are with the database.
     bool stopping_ = false;
     Event timer_changed_;
     TaskGroup group_;
-    Blocking lane_;  // Last: its threads end before the core does.
+    TaskGroup visits_;  ///< Never cancelled: each ends once its visitors have their replies.
+    Blocking lane_;     // Last: its threads end before the core does.
 };
 
 }  // namespace

@@ -32,8 +32,8 @@ struct Options {
 
 /// The private explorer (API of both eras) and hub: what farmers, customers and nodes meet at.
 ///
-/// Everything is in one sqlite database; a request is one transaction on a lane of its own, so an
-/// answer means that it is on disk. Used from one loop.
+/// Everything is in one sqlite database, on a lane of its own; requests that come together share a
+/// transaction, and an answer means that it is on disk. Used from one loop.
 class ExplorerServer {
 public:
     virtual ~ExplorerServer() = default;
