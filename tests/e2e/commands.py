@@ -146,6 +146,35 @@ def strangers_are_refused_by_their_head(grid):
     expect(serve.status_of(said) == 401 and b"no key with id" in said, f"{said[:300]}")
 
 
+def certificate(folder, name, address, days):
+    """Files of a self-signed certificate for this name and address; also one that is over."""
+    key, wish, made = (f"{folder}/{name}.{kind}" for kind in ("key", "csr", "pem"))
+    for words in (
+            ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+             "-out", wish, "-subj", "/CN=" + name, "-addext", f"subjectAltName=DNS:{name},IP:{address}"],
+            ["x509", "-req", "-in", wish, "-signkey", key, "-days", str(days), "-copy_extensions", "copy", "-out", made]):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    return made, key
+
+
+def only_who_is_vouched_for_is_believed(binaries, folder):
+    """The agent speaks TLS by the same code."""
+    def asked(made, key, trusted):
+        with served.Served(binaries, "--tls-cert", made, "--tls-key", key) as server:
+            return subprocess.run(
+                [binaries + "/zgrid", "--explorer", f"https://127.0.0.1:{server.port}", "farm", "list"],
+                env=dict(os.environ, SSL_CERT_FILE=trusted), capture_output=True, text=True, timeout=60, check=False)
+    good, over, other = (certificate(folder, *words) for words in (
+        ("good.example", "127.0.0.1", 2), ("over.example", "127.0.0.1", -1), ("other.example", "127.0.0.9", 2)))
+    done = asked(*good, good[0])
+    expect(done.returncode == 0 and "no farms" in done.stdout, f"who is trusted: {done.stdout}{done.stderr}")
+    for what, pair, trusted in (("a stranger", good, other[0]), ("one that is over", over, over[0]),
+                                ("one for another host", other, other[0])):
+        done = asked(*pair, trusted)
+        expect(done.returncode == 1 and "certificate" in done.stderr.lower(), f"{what}: {done.returncode} {done.stderr}")
+        print(f"  {what}: {done.stderr.strip()}")
+
+
 def main():
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
@@ -157,6 +186,8 @@ def main():
                       strangers_are_refused_by_their_head):
             story(grid)
             print(f"ok   {story.__name__}", flush=True)
+        only_who_is_vouched_for_is_believed(sys.argv[1], server.folder)
+        print("ok   only_who_is_vouched_for_is_believed")
         expect(server.stop() == 0, "it stops when told")
     return 0
 
