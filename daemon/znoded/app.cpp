@@ -186,6 +186,7 @@ private:
     std::unique_ptr<AgentSource> source_;
     std::unique_ptr<status::LocalServer> server_;
     std::map<std::int64_t, identity::PublicKey> keys_;
+    bool has_begun_ = false;       // What ran before is known again.
     std::string network_trouble_;  // What was logged last.
 };
 
@@ -372,6 +373,9 @@ Task<Result<>> App::start()
 {
     // The socket first: a farmer must see why something is not well.
     CO_TRY_DO(server_->start());
+    // The agent answers: whoever waits for the unit must not wait for a slow disk or cable as well.
+    notify_manager("READY=1");
+    background_.spawn(watch_dog());
     // Beside each other: neither needs the other, and workloads wait for both.
     background_.spawn(begin_network());
     CO_TRY_DO(co_await flists_->recover());
@@ -383,7 +387,7 @@ Task<Result<>> App::start()
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
     CO_TRY_DO(co_await engine_->start());
     link_->start(*engine_);
-    background_.spawn(watch_dog());
+    has_begun_ = true;
     background_.spawn(look_after_pools());
     background_.spawn(look_after_logs());
     background_.spawn(look_after_clock());
@@ -401,6 +405,7 @@ Task<> App::until_signal()
 std::string App::one_line() const
 {
     const auto count = engine_->workloads().size();
+    if (!has_begun_) return "node " + identity_.node_id() + ", looks for what runs";
     auto text = "node " + identity_.node_id() + ", " + std::to_string(count) +
                 (count == 1 ? " workload" : " workloads") +
                 (link_->state().reachable         ? ", explorer answers"
@@ -427,7 +432,8 @@ Task<> App::watch_dog()
         // News of the explorer are told at once: a farmer waits for them.
         const auto reachable = link_->state().reachable;
         const auto until = Clock::now() + pause;
-        while (Clock::now() < until && link_->state().reachable == reachable)
+        const bool begun = has_begun_;
+        while (Clock::now() < until && link_->state().reachable == reachable && has_begun_ == begun)
             co_await sleep_for(std::min<Duration>(pause, 1s));
     }
 }
@@ -544,7 +550,6 @@ Task<int> App::serve()
         co_await stop();
         co_return 1;
     }
-    notify_manager("READY=1");
     log_->info(
         "znoded {} is up node={} farm={}",
         ZNODE_VERSION,
