@@ -125,11 +125,11 @@ private:
         const auto pools = co_await pools_->probe();
         if (pools) co_return Era::pools;
         last_failure_ = &pools_->last_failure();
-        // Without an answer, or with one that says "later", there is nothing to conclude.
+        // Without an answer, or with one that says "later", there is nothing to conclude: a server
+        // that comes up between two questions would answer the second one in either era.
         const auto& failure = pools_->last_failure();
-        if (failure.status == 0 && pools.error().code != Errc::unavailable)
+        if (failure.status == 0 || failure.status == 429 || failure.status >= 500)
             co_return tl::unexpected(pools.error());
-        if (failure.status == 429 || failure.status >= 500) co_return tl::unexpected(pools.error());
         const auto reservations = co_await reservations_->probe();
         if (reservations) co_return Era::reservations;
         last_failure_ = &reservations_->last_failure();

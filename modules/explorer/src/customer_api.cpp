@@ -190,7 +190,7 @@ Task<Result<Era>> ask_era(http::Client* client, const identity::Identity* self)
     const auto prices = co_await pools.get<grid::Prices>("/prices", {});
     if (prices) co_return Era::pools;
     const auto status = pools.last_failure().status;
-    if (status == 429 || status >= 500) co_return tl::unexpected(prices.error());
+    if (status == 0 || status == 429 || status >= 500) co_return tl::unexpected(prices.error());
     Calls reservations{*client, *self, Era::reservations};
     const auto nodes = co_await reservations.send(Method::get, "/nodes?page=1&size=1", {}, {});
     if (nodes && grid::list_from_json<grid::Node>(nodes->body)) co_return Era::reservations;

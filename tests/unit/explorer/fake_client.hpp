@@ -17,6 +17,7 @@ public:
         if (answers.empty()) co_return fail(Errc::unavailable, "connection refused");
         auto answer = std::move(answers.front());
         answers.pop_front();
+        if (answer.status == 0) co_return fail(Errc::unavailable, "connection refused");
         co_return answer;
     }
     Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink) override
@@ -33,6 +34,8 @@ public:
         reply.headers = std::move(headers);
         answers.push_back(std::move(reply));
     }
+    /// Nobody is there when the next request comes.
+    void refuse() { answer(0, ""); }
     const http::Request& last() const { return asked.back(); }
 
     std::vector<http::Request> asked;

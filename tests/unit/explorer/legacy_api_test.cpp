@@ -251,6 +251,18 @@ TEST_F(EraTest, NobodyAndABusyServerLeaveItOpen)
     EXPECT_FALSE(run(loop, any->probe())) << "something else answers there";
 }
 
+TEST_F(EraTest, AServerThatComesUpBetweenTwoQuestionsIsNotOfTheFirstEra)
+{
+    client.refuse();
+    client.answer(200, "[]");  // What an explorer of either era says to the second question.
+    EXPECT_FALSE(run(loop, any->probe()));
+    EXPECT_FALSE(any->era());
+    client.answers.clear();
+    client.answer(200, R"({"CuPriceDollarMonth":10})");
+    EXPECT_TRUE(run(loop, any->probe()));
+    EXPECT_EQ(any->era(), Era::pools);
+}
+
 TEST_F(EraTest, ThePollerBeginsAnewInAnotherEra)
 {
     Poller poller{*any, 500, 1};
