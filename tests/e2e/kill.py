@@ -39,7 +39,7 @@ class Process:
         self.pid = pid
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
-        self.state, self.start = fields[0], fields[19]
+        self.state, self.parent, self.start = fields[0], int(fields[1]), fields[19]
 
     def __eq__(self, other):
         return (self.pid, self.start) == (other.pid, other.start)
@@ -69,7 +69,9 @@ def processes(grid, name, words=(), node=None):
                     found.append(process)
         except OSError:
             continue
-    return found
+    # A child that is about to become another program still looks like its parent.
+    pids = {process.pid for process in found}
+    return [process for process in found if process.parent not in pids]
 
 
 class Scene:
