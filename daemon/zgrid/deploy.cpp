@@ -58,10 +58,10 @@ public:
         CO_TRY_DO(check_nodes());
         if (options.dry_run) co_return show_plan();
 
-        for (const auto& wish : deployment_.networks) CO_TRY_DO(co_await order_network(wish));
-        for (const auto& wish : deployment_.volumes) CO_TRY_DO(co_await order_volume(wish));
-        for (const auto& wish : deployment_.zdbs) CO_TRY_DO(co_await order_zdb(wish));
-        for (const auto& wish : deployment_.containers) CO_TRY_DO(co_await order_container(wish));
+        for (const auto& wish : deployment_.networks) CO_TRY_DO(co_await order_network(&wish));
+        for (const auto& wish : deployment_.volumes) CO_TRY_DO(co_await order_volume(&wish));
+        for (const auto& wish : deployment_.zdbs) CO_TRY_DO(co_await order_zdb(&wish));
+        for (const auto& wish : deployment_.containers) CO_TRY_DO(co_await order_container(&wish));
         CO_TRY_DO(co_await end_what_is_not_wished());
         if (options.wait) CO_TRY_DO(co_await progress_.wait({}, patience_));
         co_return Result<>{};
@@ -228,8 +228,9 @@ private:
         return taken;
     }
 
-    Task<Result<>> order_network(const NetworkWish& wish)
+    Task<Result<>> order_network(const NetworkWish* wished)
     {
+        const auto& wish = *wished;
         NetworkOrder order;
         order.name = wish.name;
         order.range = wish.range;
@@ -274,8 +275,9 @@ private:
 
     Sealer sealer() const { return {session_.self, session_.api->workload_version()}; }
 
-    Task<Result<>> order_volume(const VolumeWish& wish)
+    Task<Result<>> order_volume(const VolumeWish* wished)
     {
+        const auto& wish = *wished;
         const auto key = "volume." + wish.name;
         const auto print_of_it = fingerprint(wish);
         if (is_kept(key, print_of_it)) co_return Result<>{};
@@ -283,8 +285,9 @@ private:
         co_return co_await order(key, print_of_it, volume_of(wish), "");
     }
 
-    Task<Result<>> order_zdb(const ZdbWish& wish)
+    Task<Result<>> order_zdb(const ZdbWish* wished)
     {
+        const auto& wish = *wished;
         const auto key = "zdb." + wish.name;
         const auto print_of_it = fingerprint(wish);
         if (is_kept(key, print_of_it)) co_return Result<>{};
@@ -293,8 +296,9 @@ private:
         co_return co_await order(key, print_of_it, std::move(data), "");
     }
 
-    Task<Result<>> order_container(const ContainerWish& wish)
+    Task<Result<>> order_container(const ContainerWish* wished)
     {
+        const auto& wish = *wished;
         const auto key = "container." + wish.name;
         ContainerParts parts;
         parts.node = placement_.parts.at(key);
@@ -312,7 +316,7 @@ private:
             print_of_it += " " + std::to_string(progress_.find("zdb." + name)->id);
         if (is_kept(key, print_of_it)) co_return Result<>{};
 
-        CO_TRY(parts.zdbs, co_await references(wish));
+        CO_TRY(parts.zdbs, co_await references(&wish));
         CO_TRY(parts.ip, address_of(wish, key, parts.node));
         CO_TRY(auto data, container_of(wish, parts, sealer()));
         if (const auto old = alive_.find(key); old != alive_.end()) {
@@ -336,8 +340,9 @@ private:
     }
 
     /// Waits for the 0-dbs that the container wants to know of.
-    Task<Result<std::map<std::string, std::string>>> references(const ContainerWish& wish)
+    Task<Result<std::map<std::string, std::string>>> references(const ContainerWish* wished)
     {
+        const auto& wish = *wished;
         std::map<std::string, std::string> found;
         const auto names = referred(wish);
         if (names.empty()) co_return found;

@@ -70,7 +70,7 @@ public:
             if (needed) wrong(line_of(table_), std::string{key} + " is missing");
             return std::nullopt;
         }
-        const auto value = node->value_exact<std::string>();
+        auto value = node->value_exact<std::string>();
         if (!value) wrong(key, "must be a text in quotes");
         if (needed && value && value->empty()) {
             wrong(key, "must not be empty");
@@ -382,7 +382,7 @@ Deployment read_file(const toml::table& table, std::vector<Mistake>& mistakes)
         deployment.name = file.text("name", true).value_or("");
         if (const auto* pool = file.find("pool"); pool != nullptr) {
             if (const auto id = pool->value_exact<std::int64_t>(); id && *id > 0)
-                deployment.pool = *id;
+                deployment.pool = id;
             else if (pool->value_exact<std::string>() != "auto")
                 file.wrong("pool", "must be the number of a pool, or \"auto\"");
         }

@@ -130,7 +130,7 @@ Task<Result<>> set_deal(Context* context, FarmOptions options)
     deal.farm_id = options.id;
     deal.threebot_id = options.customer;
     deal.custom_cloudunits_price = {grid::Currency::usd, options.cu, options.su, 0, options.ipv4u};
-    CO_TRY_DO(co_await session->api->set_deal(std::move(deal)));
+    CO_TRY_DO(co_await session->api->set_deal(deal));
     done(*context, "deal with user " + std::to_string(options.customer) + " set");
     co_return Result<>{};
 }

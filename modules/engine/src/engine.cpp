@@ -306,7 +306,12 @@ Task<Result<>> Engine::take_all(std::vector<Incoming> page)
         const auto known = by_gwid_.find(incoming.order.gwid);
         const auto& order = incoming.order;
         PendingPtr pending;
-        if (known == by_gwid_.end()) {
+        // A number is free again once what had it is gone.
+        const bool is_free =
+            known == by_gwid_.end() ||
+            (known->second->is_other(order) && order.told_as.empty() &&
+             known->second->entry().state == State::gone && known->second->has_ended());
+        if (is_free) {
             pending = take_new(std::move(incoming));
         } else if (!known->second->is_other(order)) {
             const auto& before = known->second->entry().order.told_as;
@@ -315,8 +320,6 @@ Task<Result<>> Engine::take_all(std::vector<Incoming> page)
             pending = take_known(*known->second, incoming);
         } else if (!order.told_as.empty()) {
             pending = refuse_successor(incoming);
-        } else if (known->second->entry().state == State::gone && known->second->has_ended()) {
-            pending = take_new(std::move(incoming));
         } else {
             pending = refuse_number(*known->second, incoming);
         }

@@ -52,7 +52,7 @@ public:
     Task<Result<>> set_used(grid::UsedReport report) override
     {
         CO_TRY(auto* api, co_await chosen());
-        co_return co_await api->set_used(std::move(report));
+        co_return co_await api->set_used(report);
     }
     Task<Result<PollPage>> poll(PollQuestion question) override
     {

@@ -116,6 +116,8 @@ public:
         group_.spawn(watch_clock());
     }
 
+    // Both outlive the answer: that is what the interface promises.
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
     Task<Reply> answer(const Request& request, const http::Peer& peer) override
     {
         if (!limit_.allow(peer.address, Clock::now())) {
