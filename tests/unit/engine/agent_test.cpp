@@ -101,6 +101,7 @@ protected:
     }
     ~AgentTest() override
     {
+        wire.instead = nullptr;  // What it looks at ended with the test's own frame.
         run(grid.loop, link->stop());
         run(grid.loop, engine->stop());
         engine.reset();
