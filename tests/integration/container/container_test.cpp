@@ -196,6 +196,16 @@ protected:
     }
 
     Agent agent() const { return Agent{folder.path(), holder}; }
+    /// Waits until `text` is in the log. Looks at raw bytes: the monitor may be in a record's middle.
+    void printed_by_now(std::string_view text) const
+    {
+        for (int wait = 0; wait < 10000; ++wait, ::usleep(1000))
+            for (const auto& entry : fs::directory_iterator{folder.path() / "logs/12-1"})
+                if (kernel::read_file(entry.path(), std::size_t{1} << 30U)->find(text) !=
+                    std::string::npos)
+                    return;
+        ADD_FAILURE() << "not printed within 10 s: " << text;
+    }
     Printed log() const { return printed(folder.path() / "logs/12-1"); }
     void expect_nothing_left()
     {
@@ -396,15 +406,17 @@ TEST_F(ContainerTest, StopPassesTheSignalOnAndThenKills)
     inside([&] {
         auto one = agent();
         ASSERT_TRUE(one.get(one.containers->ensure(
-            spec("trap \"echo bye; exit 5\" TERM; while :; do sleep 1; done"))));
+            spec("trap \"echo bye; exit 5\" TERM; echo hears; while :; do sleep 1; done"))));
         const auto again = one.get(one.containers->ensure(spec("exit 1")));
         ASSERT_TRUE(again) << "runs already, and is left alone";
+        printed_by_now("hears");
         auto ended = one.get(one.containers->stop("12-1", seconds{10}));
         ASSERT_TRUE(ended) << ended.error().message;
         EXPECT_EQ(ended->text(), "exit code 5");
 
         ASSERT_TRUE(one.get(
             one.containers->ensure(spec("trap \"\" TERM; echo deaf; while :; do sleep 1; done"))));
+        printed_by_now("deaf");
         ended = one.get(one.containers->stop("12-1", milliseconds{200}));
         ASSERT_TRUE(ended) << ended.error().message;
         EXPECT_EQ(ended->text(), "killed by signal 9");

@@ -1,11 +1,13 @@
-// The agent is killed at every step of making a pool and a volume and of removing it; the next run
-// must come to the same end. The victim is this program again, in a process of its own.
+// The agent is killed at every step of making a pool and a volume, of setting it aside and of
+// removing it; the next run must come to the same end. The victim is this program again, in a
+// process of its own.
 
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 
 #include <cstdlib>
+#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,7 +51,12 @@ public:
                  .uid = 1000,
                  .gid = 1000}));
     }
+    Result<> set_aside() { return run(loop, volumes->set_aside("1-1")); }
     Result<> remove() { return run(loop, volumes->remove("1-1")); }
+    Result<std::size_t> forget()
+    {
+        return run(loop, volumes->forget(std::numeric_limits<std::int64_t>::max()));
+    }
 
     asio::io_context loop{1};
     Blocking disks{1};
@@ -61,6 +68,8 @@ TEST(StorageVictim, LivesThroughItAllUnlessKilled)
     const char* folder = std::getenv(folder_variable);
     if (folder == nullptr) return;  // Not called by the test below.
     Agent agent{folder};
+    ASSERT_TRUE(agent.ensure());
+    ASSERT_TRUE(agent.set_aside());
     ASSERT_TRUE(agent.ensure());
     ASSERT_TRUE(agent.remove());
 }
@@ -95,6 +104,7 @@ TEST(StorageCrashTest, KilledAtAnyStepTheNextRunComesToTheSameEnd)
             const auto all = run(agent.loop, agent.volumes->list());
             EXPECT_EQ(all->size(), 1U) << point;
             ASSERT_TRUE(agent.remove());
+            ASSERT_TRUE(agent.forget());
         }
         Agent last{folder.path()};
         const auto pool = run(last.loop, last.volumes->pools()).at(0);
