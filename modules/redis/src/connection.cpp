@@ -203,9 +203,9 @@ Task<Result<>> Connection::read_integers(
     while (got->count < count) {
         CO_TRY(const auto size, co_await stream_->peek_some(asio::buffer(buffer_)));
         if (size == 0) co_return hung_up();
-        const auto before = got->count;
-        const auto taken = take_lines({buffer_.data(), size}, count, got);
-        if (taken && got->count == before) {
+        std::size_t taken = 0;
+        const auto outcome = take_lines({buffer_.data(), size}, count, got, &taken);
+        if (outcome && taken == 0) {
             // No line ends here. What is left in the socket would only wake us again.
             tail_.append(buffer_.data(), size);
             at_.read += size;
@@ -214,24 +214,26 @@ Task<Result<>> Connection::read_integers(
                 co_return fail(Errc::corrupt, "redis: the answer is larger than we take");
             continue;
         }
-        if (got->count != before) {
-            if (taken) at_.read += *taken;
+        if (taken > 0) {
+            at_.read += taken;
             if (note) note();
         }
-        if (!taken) co_return tl::unexpected(taken.error());
-        CO_TRY_DO(co_await discard(*taken));
+        if (!outcome) co_return outcome;
+        CO_TRY_DO(co_await discard(taken));
     }
     co_return Result<>{};
 }
 
-/// How many bytes the integers at the beginning are, at most so many of them as are missing.
-Result<std::size_t> Connection::take_lines(std::string_view bytes, std::size_t count, Integers* got)
+/// `taken` is how many bytes the integers at the beginning are, at most so many of them as are
+/// missing; what comes behind them may be an error.
+Result<> Connection::take_lines(
+    std::string_view bytes, std::size_t count, Integers* got, std::size_t* taken)
 {
-    std::size_t taken = 0;
     while (got->count < count) {
-        const auto end = bytes.find('\n', taken);
+        const auto end = bytes.find('\n', *taken);
         if (end == std::string_view::npos) break;
-        const auto line = std::exchange(tail_, {}) + std::string{bytes.substr(taken, end - taken)};
+        const auto line =
+            std::exchange(tail_, {}) + std::string{bytes.substr(*taken, end - *taken)};
         const auto text = trim(line);
         const auto number =
             text.starts_with(':') ? to_number<long long>(text.substr(1)) : std::nullopt;
@@ -243,9 +245,9 @@ Result<std::size_t> Connection::take_lines(std::string_view bytes, std::size_t c
         }
         ++got->count;
         got->last = *number;
-        taken = end + 1;
+        *taken = end + 1;
     }
-    return taken;
+    return {};
 }
 
 }  // namespace znode::redis

@@ -64,7 +64,8 @@ private:
     Task<Result<>> discard(std::uint64_t bytes);
     Task<Result<>> read_integers(std::size_t count, Integers* got, std::function<void()> note);
     Task<Result<>> parse_integers(std::size_t count, Integers* got, std::function<void()> note);
-    Result<std::size_t> take_lines(std::string_view bytes, std::size_t count, Integers* got);
+    Result<> take_lines(
+        std::string_view bytes, std::size_t count, Integers* got, std::size_t* taken);
 
     std::unique_ptr<Stream> stream_;
     Parser parser_;
