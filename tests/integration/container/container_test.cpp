@@ -196,7 +196,8 @@ protected:
     }
 
     Agent agent() const { return Agent{folder.path(), holder}; }
-    /// Waits until `text` is in the log. Looks at raw bytes: the monitor may be in a record's middle.
+    /// Waits until `text` is in the log. Looks at raw bytes: the monitor may be in a record's
+    /// middle.
     void printed_by_now(std::string_view text) const
     {
         for (int wait = 0; wait < 10000; ++wait, ::usleep(1000))

@@ -50,9 +50,9 @@ public:
     [[nodiscard]] Result<std::vector<pid_t>> pids(const std::string& name) const;
     /// SIGKILL to every process in it or below it. Does not wait for their end.
     [[nodiscard]] Result<> kill_all(const std::string& name) const;
-    /// Gives back the page cache that it and what is below it are charged with. A removed group with
-    /// such a charge stays in the kernel, unseen, for as long as somebody uses one of these pages.
-    /// For groups without processes; may take some 100 ms.
+    /// Gives back the page cache that it and what is below it are charged with. A removed group
+    /// with such a charge stays in the kernel, unseen, for as long as somebody uses one of these
+    /// pages. For groups without processes; may take some 100 ms.
     void give_back_cache(const std::string& name) const;
     /// Removes it and what is below it. Errc::unavailable (EBUSY) while a process lives there.
     [[nodiscard]] Result<> remove(const std::string& name) const;
