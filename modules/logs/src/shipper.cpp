@@ -355,7 +355,14 @@ Task<Result<Batch>> Shipper::next_batch()
         const auto skip = reader_.position();
         const auto lost_before = reader_.lost_bytes();
         auto chunk = co_await disks_.run([&] { return reader_.next(window); });
-        status_.lost_bytes += reader_.lost_bytes() - lost_before;
+        if (const auto lost = reader_.lost_bytes() - lost_before; lost > 0) {
+            status_.lost_bytes += lost;
+            log_->warn(
+                "log bytes rotated away unsent gwid={} stream={} bytes={}",
+                place_.gwid,
+                to_string(place_.stream),
+                lost);
+        }
         if (!chunk) co_return tl::unexpected(std::move(chunk).error());
         if (chunk->records.empty()) co_return batch;
         batch.commands.reserve(chunk->bytes.size() + chunk->bytes.size() / 2);
