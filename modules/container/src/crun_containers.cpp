@@ -22,6 +22,7 @@
 #include "kernel/mount.hpp"
 #include "kernel/userns.hpp"
 #include "monitor.hpp"
+#include "teardown.hpp"
 
 namespace znode::container {
 namespace {
@@ -30,10 +31,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto kill_patience =
-    seconds{10};  // From SIGKILL to gone; a process in D state takes longer.
 constexpr auto mount_patience = seconds{60};  // A cold flist may have to be fetched first.
-constexpr auto crun_patience = seconds{30};
 constexpr std::size_t shown_lines = 5;
 
 /// What the agent knows of a container that runs, besides what lies in its bundle.
@@ -45,22 +43,6 @@ struct Watched {
 };
 
 std::string errno_text(int err) { return std::generic_category().message(err); }
-
-/// A name of the error for the person who wrote the entry point.
-tl::unexpected<Error> fail_program(const Program& program, int err)
-{
-    const auto name = "entry point \"" + printable(program.argv.front()) + "\"";
-    if (err == ENOENT)
-        return fail(
-            Errc::invalid,
-            name +
-                " does not exist in the root, or its interpreter does not: check the flist and "
-                "the path");
-    if (err == EACCES) return fail(Errc::invalid, name + " is not executable");
-    if (err == ENOEXEC)
-        return fail(Errc::invalid, name + " is no program for this machine (a script needs #!)");
-    return fail(Errc::invalid, name + " can't be executed: " + errno_text(err));
-}
 
 class CrunContainers final : public Containers {
 public:
@@ -97,9 +79,6 @@ private:
     Task<Result<Startup>> prepare_root(const ContainerSpec* spec);
     Result<> write_bundle(
         const ContainerSpec& spec, const Program& program, const Namespaces& namespaces);
-    Task<Result<>> clear_cgroup(std::string gwid);
-    Task<Result<>> end_process(pid_t pid, std::uint64_t start_time);
-    Task<Result<>> run_helper(std::vector<std::string> argv, Duration patience);
     std::shared_ptr<Watched> watch(const std::string& gwid, std::optional<kernel::Child> monitor);
     Task<> watch_one(
         std::string gwid, std::shared_ptr<Watched> watched, std::optional<kernel::Child> monitor);
@@ -117,6 +96,7 @@ private:
     std::map<std::string, std::shared_ptr<Watched>> watched_;
     Mailbox<ContainerExit> exits_;
     TaskGroup watchers_;
+    Teardown teardown_{config_, cgroups_, blocking_, log_};
 };
 
 Running running_of(const PageFacts& page) { return {page.pid, page.pid_start, page.started_ns}; }
@@ -392,49 +372,6 @@ Task<Result<ContainerExit>> CrunContainers::stop(std::string gwid, Duration grac
     co_return *watched->exit;
 }
 
-Task<Result<>> CrunContainers::end_process(pid_t pid, std::uint64_t start_time)
-{
-    if (!process_lives(pid, start_time)) co_return Result<>{};
-    const auto process = kernel::Child::adopt(pid, start_time);
-    if (!process) co_return Result<>{};
-    (void)process->signal(SIGKILL);
-    auto gone = co_await run_until(sleep_for(kill_patience), wait_for_exit(&*process));
-    if (!gone)
-        co_return fail(
-            Errc::timeout, "process " + std::to_string(pid) + " is still there 10 s after SIGKILL");
-    co_return Result<>{};
-}
-
-/// Ends whoever is in the container's cgroup, and removes the cgroup.
-Task<Result<>> CrunContainers::clear_cgroup(std::string gwid)
-{
-    for (auto pause = milliseconds{1}; pause < seconds{5}; pause *= 2) {
-        CO_TRY(const auto pids, cgroups_.pids(gwid));
-        if (!pids.empty()) {
-            log_->warn("processes without an owner killed id={} count={}", gwid, pids.size());
-            CO_TRY_DO(cgroups_.kill_all(gwid));
-        }
-        // A dead process leaves its cgroups a moment after it is reaped: EBUSY until then.
-        auto removed = cgroups_.remove(gwid);
-        if (removed) co_return removed;
-        if (removed.error().code != Errc::unavailable) co_return removed;
-        co_await sleep_for(pause);
-    }
-    co_return fail(Errc::timeout, "cgroup of container " + gwid + " does not become empty");
-}
-
-Task<Result<>> CrunContainers::run_helper(std::vector<std::string> argv, Duration patience)
-{
-    kernel::ChildSpec child;
-    child.argv = std::move(argv);
-    const auto name = fs::path{child.argv.front()}.filename().string();
-    CO_TRY(const auto output, co_await run_child(std::move(child), {}, patience));
-    if (output.exit.good()) co_return Result<>{};
-    co_return fail(
-        Errc::unavailable,
-        name + ": " + output.exit.text() + ": " + printable(trim(output.err), 400));
-}
-
 Task<Result<>> CrunContainers::remove(std::string gwid, bool keep_namespaces)
 {
     const Places places{config_, gwid};
@@ -456,44 +393,7 @@ Task<Result<>> CrunContainers::remove(std::string gwid, bool keep_namespaces)
     }
     watched_.erase(gwid);
 
-    // Before the runtime removes the group: afterwards nobody can ask for it.
-    co_await blocking_.run([&] { cgroups_.give_back_cache(gwid); });
-
-    CO_FP("container.remove.runtime");
-    if (std::error_code ec; fs::exists(config_.run_dir / "crun" / gwid, ec)) {
-        const auto deleted = co_await run_helper(
-            {config_.runtime,
-             "--root=" + (config_.run_dir / "crun").string(),
-             "--cgroup-manager=cgroupfs",
-             "delete",
-             "--force",
-             gwid},
-            crun_patience);
-        if (!deleted) log_->warn("runtime delete id={} error={}", gwid, deleted.error().message);
-        fs::remove_all(config_.run_dir / "crun" / gwid, ec);
-    }
-    CO_TRY_DO(co_await clear_cgroup(gwid));
-
-    CO_FP("container.remove.root");
-    CO_TRY(const auto mounted, kernel::is_mounted(places.root));
-    if (mounted)
-        CO_TRY_DO(co_await run_helper(
-            {config_.monitor_program, "--unmount", places.root}, mount_patience));
-    ::rmdir(places.root.c_str());
-
-    if (!keep_namespaces) {
-        CO_FP("container.remove.namespaces");
-        const auto pins = places.namespaces();
-        CO_TRY_DO(kernel::unpin(pins.user));
-        CO_TRY_DO(kernel::unpin(pins.network));
-        ::rmdir(places.pins.c_str());
-    }
-    CO_FP("container.remove.bundle");
-    std::error_code ec;
-    fs::remove_all(places.bundle, ec);
-    if (ec)
-        co_return fail(Errc::unavailable, "remove " + places.bundle.string() + ": " + ec.message());
-    co_return Result<>{};
+    co_return co_await teardown_.take_apart(gwid, keep_namespaces);
 }
 
 Task<Result<std::vector<Found>>> CrunContainers::list()

@@ -1,6 +1,8 @@
 #include "container/entry_point.hpp"
 
+#include <cerrno>
 #include <optional>
+#include <system_error>
 
 // The packaged library throws; its header alone can be told not to.
 #define TOML_HEADER_ONLY 1
@@ -142,6 +144,26 @@ Result<Program> choose_program(
     if (program.folder.empty()) program.folder = "/";
     if (!program.folder.starts_with('/')) program.folder.insert(0, "/");
     return program;
+}
+
+tl::unexpected<Error> fail_program(const Program& program, int err)
+{
+    const auto name = "entry point \"" + printable(program.argv.front()) + "\"";
+    if (err == ENOENT)
+        return fail(
+            Errc::invalid,
+            name +
+                " does not exist in the root, or its interpreter does not: check the flist and "
+                "the path");
+    if (err == EACCES) return fail(Errc::invalid, name + " is not executable");
+    if (err == ENOEXEC)
+        return fail(Errc::invalid, name + " is no program for this machine (a script needs #!)");
+    if (err == EIO)
+        return fail(
+            Errc::invalid,
+            name + " can't be read: a block of the flist is missing or damaged where it is stored");
+    return fail(
+        Errc::invalid, name + " can't be executed: " + std::generic_category().message(err));
 }
 
 }  // namespace znode::container

@@ -42,4 +42,7 @@ struct Program {
     const std::map<std::string, std::string>& environment,
     const Startup& startup);
 
+/// Why the program could not be executed, for the person who wrote the entry point.
+[[nodiscard]] tl::unexpected<Error> fail_program(const Program& program, int err);
+
 }  // namespace znode::container
