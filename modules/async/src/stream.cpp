@@ -175,6 +175,8 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(Endpoint where)
     if (where.kind == Endpoint::Kind::tcp) co_return std::make_unique<TcpStream>(std::move(socket));
 
     auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+    SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+    SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_RENEGOTIATION);
     boost::system::error_code bad;
     if (where.ca_file.empty())
         context->set_default_verify_paths(bad);
