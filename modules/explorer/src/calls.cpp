@@ -77,6 +77,12 @@ Task<Result<http::Reply>> Calls::send(
 
 Task<Result<http::Reply>> Calls::send(http::Request request, std::string key_id)
 {
+    return fetch(std::move(request), std::move(key_id), {});
+}
+
+Task<Result<http::Reply>> Calls::fetch(
+    http::Request request, std::string key_id, http::ChunkSink sink)
+{
     CO_FP("explorer.send");
     failure_ = {};
     const auto intent = std::string{http::to_string(request.method)} + " " +
@@ -89,7 +95,7 @@ Task<Result<http::Reply>> Calls::send(http::Request request, std::string key_id)
     }
     if (!request.body.empty()) request.headers.set("Content-Type", "application/json");
 
-    auto reply = co_await client_.send(std::move(request));
+    auto reply = co_await client_.fetch(std::move(request), std::move(sink));
     if (!reply) co_return tl::unexpected(std::move(reply).error().during(intent));
     if (reply->status >= 400 || (reply->status >= 300 && reply->status != 304)) {
         failure_ = {.status = reply->status, .retry_after = retry_after(*reply)};

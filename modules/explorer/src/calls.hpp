@@ -24,6 +24,9 @@ public:
         http::Method method, std::string path, std::string body, std::string key_id);
     /// The same, for a prepared request whose target is complete.
     Task<Result<http::Reply>> send(http::Request request, std::string key_id);
+    /// The same; the body of a good answer goes to `sink`, if there is one.
+    Task<Result<http::Reply>> fetch(
+        http::Request request, std::string key_id, http::ChunkSink sink);
 
     template <class T>
     Task<Result<T>> get(std::string path, std::string key_id)

@@ -81,27 +81,19 @@ public:
                 co_return fail(
                     Errc::exists, "workload " + std::to_string(id) + " is being deleted already");
         }
-        grid::SigningSignature signature;
-        signature.tid = tid;
-        signature.signature = calls_.self().sign_hex(grid::delete_message(stored, tid));
-        signature.epoch = {unix_now()};
-        co_return co_await tell(
-            Method::post,
+        co_return co_await sign(
+            &calls_,
             "/reservations/workloads/" + std::to_string(id) + "/sign/delete",
-            grid::to_json(signature));
+            grid::delete_message(stored, tid));
     }
     Task<Result<>> consent(std::int64_t id) override
     {
         CO_TRY(const auto tid, user_id());
         CO_TRY(const auto stored, co_await workload(id));
-        grid::SigningSignature signature;
-        signature.tid = tid;
-        signature.signature = calls_.self().sign_hex(grid::provision_message(stored, tid));
-        signature.epoch = {unix_now()};
-        co_return co_await tell(
-            Method::post,
+        co_return co_await sign(
+            &calls_,
             "/reservations/workloads/" + std::to_string(id) + "/sign/provision",
-            grid::to_json(signature));
+            grid::provision_message(stored, tid));
     }
     Task<Result<std::vector<grid::Workload>>> convert() override
     {

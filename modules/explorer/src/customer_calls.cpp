@@ -21,6 +21,16 @@ std::string farm_path(std::int64_t farm, std::string_view tail)
     return "/farms/" + std::to_string(farm) + std::string{tail};
 }
 
+/// Arguments that say where a machine stands; the two lists name the farm differently.
+std::string where(std::string_view farm, const NodeFilter& filter)
+{
+    std::string query;
+    if (filter.farm) query += "&" + std::string{farm} + "=" + std::to_string(*filter.farm);
+    if (!filter.city.empty()) query += "&city=" + percent_encode(filter.city);
+    if (!filter.country.empty()) query += "&country=" + percent_encode(filter.country);
+    return query;
+}
+
 }  // namespace
 
 Task<Result<grid::User>> HttpCustomerApi::create_user(std::string name, std::string email)
@@ -69,10 +79,7 @@ Task<Result<std::vector<grid::Farm>>> HttpCustomerApi::farms(std::optional<std::
 
 Task<Result<std::vector<grid::Node>>> HttpCustomerApi::nodes(NodeFilter filter)
 {
-    std::string query = "?proofs=false";
-    if (filter.farm) query += "&farm=" + std::to_string(*filter.farm);
-    if (!filter.city.empty()) query += "&city=" + percent_encode(filter.city);
-    if (!filter.country.empty()) query += "&country=" + percent_encode(filter.country);
+    auto query = "?proofs=false" + where("farm", filter);
     const auto at_least = [&](std::string_view name, std::uint64_t amount) {
         if (amount > 0) query += "&" + std::string{name} + "=" + std::to_string(amount);
     };
@@ -165,10 +172,7 @@ Task<Result<>> HttpCustomerApi::remove_node(std::int64_t farm, std::string node_
 
 Task<Result<std::vector<grid::Gateway>>> HttpCustomerApi::gateways(NodeFilter filter)
 {
-    std::string query = "?size=100";
-    if (filter.farm) query += "&farm_id=" + std::to_string(*filter.farm);
-    if (!filter.city.empty()) query += "&city=" + percent_encode(filter.city);
-    if (!filter.country.empty()) query += "&country=" + percent_encode(filter.country);
+    auto query = "?size=100" + where("farm_id", filter);
     return calls_.list<grid::Gateway>("/gateways" + query, {});
 }
 
@@ -234,32 +238,19 @@ Task<Result<>> HttpCustomerApi::delete_reservation(std::int64_t id)
         stored.signatures_delete.end())
         co_return fail(
             Errc::exists, "reservation " + std::to_string(id) + " is being deleted already");
-    grid::SigningSignature signature;
-    signature.tid = tid;
-    signature.signature = legacy_.self().sign_hex(grid::legacy::sign_text(stored));
-    signature.epoch = {unix_now()};
-    CO_TRY_DO(co_await legacy_.send(
-        Method::post,
+    co_return co_await sign(
+        &legacy_,
         "/reservations/" + std::to_string(id) + "/sign/delete",
-        grid::to_json(signature),
-        key_if_any()));
-    co_return Result<>{};
+        grid::legacy::sign_text(stored));
 }
 
 Task<Result<>> HttpCustomerApi::consent_to_reservation(std::int64_t id)
 {
-    CO_TRY(const auto tid, user_id());
     CO_TRY(const auto stored, co_await reservation(id));
-    grid::SigningSignature signature;
-    signature.tid = tid;
-    signature.signature = legacy_.self().sign_hex(grid::legacy::sign_text(stored));
-    signature.epoch = {unix_now()};
-    CO_TRY_DO(co_await legacy_.send(
-        Method::post,
+    co_return co_await sign(
+        &legacy_,
         "/reservations/" + std::to_string(id) + "/sign/provision",
-        grid::to_json(signature),
-        key_if_any()));
-    co_return Result<>{};
+        grid::legacy::sign_text(stored));
 }
 
 Result<std::int64_t> HttpCustomerApi::user_id() const
@@ -278,6 +269,17 @@ std::string HttpCustomerApi::key_if_any() const
 Task<Result<>> HttpCustomerApi::tell(Method method, std::string path, std::string body)
 {
     CO_TRY_DO(co_await calls_.send(method, std::move(path), std::move(body), key_if_any()));
+    co_return Result<>{};
+}
+
+Task<Result<>> HttpCustomerApi::sign(Calls* calls, std::string path, std::string text)
+{
+    grid::SigningSignature signature;
+    CO_TRY(signature.tid, user_id());
+    signature.signature = calls->self().sign_hex(text);
+    signature.epoch = {unix_now()};
+    CO_TRY_DO(co_await calls->send(
+        Method::post, std::move(path), grid::to_json(signature), key_if_any()));
     co_return Result<>{};
 }
 

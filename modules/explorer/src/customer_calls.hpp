@@ -53,6 +53,8 @@ protected:
     /// Signs as the user where there is one.
     std::string key_if_any() const;
     Task<Result<>> tell(http::Method method, std::string path, std::string body);
+    /// Sends the user's signature of `text`.
+    Task<Result<>> sign(Calls* calls, std::string path, std::string text);
 
     Calls calls_;
     Calls legacy_;

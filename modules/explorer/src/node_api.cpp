@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "calls.hpp"
 #include "grid/challenge.hpp"
+#include "page.hpp"
 
 namespace znode::explorer {
 namespace {
@@ -11,6 +12,8 @@ using http::Method;
 
 /// Beyond the wait that the server was asked for: the way there and back.
 constexpr std::chrono::seconds transport{15};
+/// Text of workloads that is taken at once; what goes beyond comes with the next question.
+constexpr std::size_t page_room = std::size_t{1} << 20U;
 
 /// What both eras have in common: the directory, and how a result is made.
 class HttpNodeApi : public NodeApi {
@@ -97,8 +100,7 @@ protected:
     }
 
     /// Asks at `path` and reads what an answer says beside its entries; these are read by `read`.
-    template <class Read>
-    Task<Result<PollPage>> poll_at(std::string path, PollQuestion question, Read read)
+    Task<Result<PollPage>> poll_at(std::string path, PollQuestion question, ReadEntry read)
     {
         http::Request request;
         request.target =
@@ -107,7 +109,12 @@ protected:
         if (!question.etag.empty()) request.headers.set("If-None-Match", question.etag);
         request.patience = question.wait + transport;
 
-        CO_TRY(const auto reply, co_await calls_.send(std::move(request), id()));
+        PageReader reader{std::move(read), page_room};
+        CO_TRY(
+            const auto reply,
+            co_await calls_.fetch(std::move(request), id(), [&reader](std::string_view bytes) {
+                return reader.feed(bytes);
+            }));
         PollPage page;
         page.era = era_;
         page.waited = reply.headers.get("Preference-Applied").starts_with("wait");
@@ -116,11 +123,11 @@ protected:
         page.last_id = to_number<std::int64_t>(reply.headers.get("x-last-id")).value_or(0);
         if (page.unchanged) co_return page;
 
-        auto entries = read(reply.body);
-        if (!entries)
+        if (auto whole = reader.end(); !whole)
             co_return fail(
-                Errc::unavailable, "poll: answer makes no sense: " + entries.error().message);
-        page.entries = *std::move(entries);
+                Errc::unavailable, "poll: answer makes no sense: " + whole.error().message);
+        page.entries = std::move(reader.entries);
+        page.left_out_from = reader.left_out_from;
         co_return page;
     }
 
@@ -141,7 +148,7 @@ public:
     Task<Result<PollPage>> poll(PollQuestion question) override
     {
         return poll_at(
-            "/reservations/nodes/" + id() + "/workloads", std::move(question), read_page);
+            "/reservations/nodes/" + id() + "/workloads", std::move(question), read_entry);
     }
     Task<Result<grid::Workload>> workload(grid::Gwid gwid) override
     {
@@ -179,7 +186,7 @@ public:
             co_await poll_at(
                 "/reservations/workloads/" + id(),
                 std::move(question),
-                [this](std::string_view body) { return read_legacy_page(body, id()); }));
+                [this](const grid::json::Value& entry) { return read_legacy_entry(entry, id()); }));
         if (page.last_id > 0 || page.unchanged) co_return page;
         // Early servers name no last id: the cursor is what was seen, and never goes back.
         page.last_id = std::max<std::int64_t>(from - 1, 0);

@@ -76,6 +76,8 @@ Task<Result<PollPage>> Poller::next()
     PollQuestion question;
     question.from = cursor_;
     if (cursor_ > 0) question.etag = etag_;
+    // Is anybody there again? To be known at once and not when there is news.
+    if (pace_.failing()) question.wait = std::chrono::seconds{0};
     const auto asked_from = cursor_;
     const auto start = Clock::now();
     auto page = co_await api_.poll(question);
@@ -93,7 +95,7 @@ Task<Result<PollPage>> Poller::next()
     if (!page->unchanged) {
         const bool news = is_news(*page);
         pause_ = pace_.after_page(news, page->waited, Clock::now() - start);
-        if (page->entries.size() < full_page) complete_ = true;
+        if (page->entries.size() < full_page && page->left_out_from == 0) complete_ = true;
         etag_ = page->etag;
     } else {
         pause_ = pace_.after_page(false, true, Clock::now() - start);
@@ -101,6 +103,7 @@ Task<Result<PollPage>> Poller::next()
     }
     // Whatever a server names: there is a number behind it, and it is one that can be asked for.
     cursor_ = std::clamp<std::int64_t>(page->last_id, 0, INT64_MAX - 1) + 1;
+    if (page->left_out_from > 0) cursor_ = std::min(cursor_, page->left_out_from);
     co_return std::move(*page);
 }
 

@@ -29,9 +29,11 @@ public:
         const http::Peer peer{.address = "127.0.0.1"};
         co_return co_await grid_.server->answer(request, peer);
     }
-    Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink) override
+    Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink sink) override
     {
-        return send(std::move(request));
+        CO_TRY(auto reply, co_await send(std::move(request)));
+        if (sink && reply.status / 100 == 2) CO_TRY_DO(sink(std::exchange(reply.body, {})));
+        co_return reply;
     }
     void close() noexcept override {}
 

@@ -20,9 +20,11 @@ public:
         if (answer.status == 0) co_return fail(Errc::unavailable, "connection refused");
         co_return answer;
     }
-    Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink) override
+    Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink sink) override
     {
-        return send(std::move(request));
+        CO_TRY(auto reply, co_await send(std::move(request)));
+        if (sink && reply.status / 100 == 2) CO_TRY_DO(sink(std::exchange(reply.body, {})));
+        co_return reply;
     }
     void close() noexcept override {}
 

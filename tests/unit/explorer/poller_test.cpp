@@ -147,8 +147,53 @@ TEST(PageTest, BrokenEntryBetweenGoodOnesIsDeliveredWithItsReason)
     EXPECT_TRUE((*page)[5].workload);
 }
 
+TEST_F(PollerTest, WhatFindsNoRoomInAPageIsAskedForAgain)
+{
+    const std::string padding(10'000, 'x');
+    std::string body;
+    for (int id = 1; id <= 300; ++id)
+        body += (id == 1 ? "[" : ",") +
+                (R"({"id":)" + std::to_string(id) +
+                 R"(,"workload_id":1,"workload_type":2,"next_action":3,"description":")" + padding +
+                 R"("})");
+    client.answer(200, body + "]", {{"x-last-id", "300"}});
+    client.answer(200, "[]");
+
+    const auto page = next();
+    ASSERT_TRUE(page) << page.error().message;
+    const auto kept = page->entries.size();
+    EXPECT_GT(kept, 90U);
+    EXPECT_LT(kept, 110U) << "a mebibyte of text";
+    EXPECT_EQ(page->left_out_from, static_cast<std::int64_t>(kept) + 1);
+    EXPECT_FALSE(poller.complete());
+    ASSERT_TRUE(next());
+    EXPECT_TRUE(client.last().target.ends_with("from=" + std::to_string(kept + 1)));
+}
+
+TEST(PageTest, AnEntryThatIsNoJsonHarmsNoneOfItsPage)
+{
+    const std::string large(2U << 20U, 'x');
+    const auto page = read_page(
+        R"([{"id":NaN,"workload_id":1}, {"id":1e999} ,{"id":3,"workload_id":2,"x":"]},[\"\\"},)"
+        R"({"id":4,"workload_id":5,"description":")" +
+        large + R"("},tru,{"id":6,"workload_id":1,"workload_type":2,"next_action":3,"size":1}])");
+    ASSERT_TRUE(page) << page.error().message;
+    ASSERT_EQ(page->size(), 6U);
+    EXPECT_FALSE((*page)[0].gwid);
+    EXPECT_FALSE((*page)[1].workload);
+    EXPECT_EQ((*page)[2].gwid->text(), "3-2");
+    EXPECT_EQ((*page)[3].gwid->text(), "4-5");
+    EXPECT_EQ((*page)[3].workload.error().message, "it is larger than 1 MiB");
+    EXPECT_FALSE((*page)[4].workload);
+    EXPECT_TRUE((*page)[5].workload);
+}
+
 TEST(PageTest, NullIsEmptyAndAnythingElseIsNoPage)
 {
+    for (const auto* text : {"nul", "nullx", "[1,]", "[1]]", "[}", "[,1]", "[\"]"})
+        EXPECT_FALSE(read_page(text)) << text;
+    EXPECT_TRUE(read_page(" null \n"));
+
     EXPECT_TRUE(read_page("null")->empty());
     EXPECT_TRUE(read_page("[]\n")->empty());
     EXPECT_FALSE(read_page("{}"));

@@ -53,6 +53,8 @@ struct PollQuestion {
 struct PollPage {
     std::vector<PollEntry> entries;
     std::int64_t last_id = 0;  ///< `x-last-id`; 0 when the server sent none.
+    /// The least id that found no room in this page and must be asked for again; 0: none.
+    std::int64_t left_out_from = 0;
     std::string etag;
     bool waited = false;     ///< The server holds requests until there is something new.
     bool unchanged = false;  ///< 304: nothing new within the wait.

@@ -20,6 +20,8 @@ public:
     explicit PollPace(std::uint64_t seed) : random_{seed} {}
 
     Duration after_page(bool brought_news, bool server_waits, Duration took);
+    /// The last question was not answered.
+    bool failing() const noexcept { return failures_ > 0; }
     Duration after_failure(const ApiFailure& failure);
 
 private:
