@@ -1,17 +1,15 @@
 #include "app.hpp"
 
 #include <pwd.h>
-#include <sys/utsname.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <ctime>
-#include <thread>
 
 #include <boost/asio/signal_set.hpp>
 
-#include "async/event.hpp"
 #include "base/text.hpp"
+#include "caretaker.hpp"
 #include "container/containers.hpp"
 #include "cursors.hpp"
 #include "doctor.hpp"
@@ -29,6 +27,7 @@
 #include "network/networks.hpp"
 #include "notify.hpp"
 #include "room.hpp"
+#include "settings.hpp"
 #include "source.hpp"
 #include "status/server.hpp"
 #include "storage/volumes.hpp"
@@ -39,76 +38,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
-storage::Config storage_config(const Config& config, const std::string& node_id, const Log& log)
+/// A disk that does not answer must not hold up the end. Nothing is lost by it: whatever matters is
+/// written so that it survives being killed.
+void end_within(std::chrono::seconds patience)
 {
-    storage::Config storage;
-    storage.node_id = node_id;
-    storage.run_dir = config.node.run_dir;
-    storage.log = log;
-    for (const auto& pool : config.storage.pools) {
-        storage::PoolConfig known;
-        known.kind = pool.kind == "directory" ? storage::PoolConfig::Kind::directory
-                                              : storage::PoolConfig::Kind::image;
-        known.path = pool.path;
-        known.bytes = pool.size;
-        known.media = pool.media == "hdd" ? storage::Media::hdd : storage::Media::ssd;
-        known.sparse = pool.sparse;
-        known.enable_quota = pool.enable_quota;
-        storage.pools.push_back(std::move(known));
-    }
-    return storage;
-}
-
-network::HostNetworkSpec network_config(
-    const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs)
-{
-    network::HostNetworkSpec spec;
-    spec.node_id = node_id;
-    spec.run_dir = config.node.run_dir;
-    spec.uplink = config.network.uplink;
-    if (config.network.wireguard == "kernel") spec.wireguard = network::WireGuardKind::kernel;
-    if (config.network.wireguard == "userspace") spec.wireguard = network::WireGuardKind::userspace;
-    spec.cgroup_procs = cgroup_procs;
-    return spec;
-}
-
-/// A program of ours: beside the helpers, as in a build folder, or beside znoded, as installed.
-std::filesystem::path program_of(const Config& config, const std::string& name)
-{
-    std::error_code failed;
-    auto helper = config.node.helpers_dir / name;
-    if (std::filesystem::exists(helper, failed)) return helper;
-    auto beside = config.node.own_dir / name;
-    return std::filesystem::exists(beside, failed) ? beside : helper;
-}
-
-container::ContainersConfig container_config(const Config& config, const std::string& node8)
-{
-    container::ContainersConfig containers;
-    containers.run_dir = config.node.run_dir;
-    containers.log_dir = config.node.state_dir / "logs";
-    containers.monitor_program = config.node.helpers_dir / "znode-monitor";
-    containers.init_program = config.node.helpers_dir / "znode-init";
-    if (config.containers.runtime.starts_with('/')) containers.runtime = config.containers.runtime;
-    containers.node8 = node8;
-    return containers;
-}
-
-/// What this machine sells: the config's caps, else what the kernel says.
-engine::Machine machine_of(const Config& config)
-{
-    engine::Machine machine;
-    machine.cpus = std::max(1U, std::thread::hardware_concurrency());
-    if (config.node.cru > 0)
-        machine.cpus =
-            std::min<std::uint64_t>(machine.cpus, static_cast<std::uint64_t>(config.node.cru));
-    const auto pages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
-    machine.memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    if (config.node.mru > 0) machine.memory = std::min(machine.memory, config.node.mru);
-    machine.memory_reserve =
-        config.node.memory_reserve.value_or(engine::default_memory_reserve(machine.memory));
-    machine.cpu_overcommit = config.node.cpu_overcommit;
-    return machine;
+    std::signal(SIGALRM, [](int) {
+        static constexpr std::string_view text =
+            "znoded: something did not end in time (a disk that does not answer?); ended without "
+            "it, workloads go on\n";
+        (void)!::write(STDERR_FILENO, text.data(), text.size());
+        ::_exit(0);
+    });
+    ::alarm(static_cast<unsigned>(patience.count()));
 }
 
 /// The agent put together, in the order in which things need each other.
@@ -124,7 +65,6 @@ public:
           identity_{std::move(identity)},
           holder_{std::move(holder)},
           log_{std::move(log)},
-          network_tried_{loop},
           background_{loop}
     {
     }
@@ -139,17 +79,13 @@ private:
     Task<> until_signal();
     Task<Result<>> end_helpers();
     Task<> watch_dog();
-    Task<> look_after_pools();
-    Task<> look_after_logs();
-    Task<> begin_network();
-    Task<> look_after_clock();
-    Task<bool> start_network();
     std::string one_line() const;
 
     Task<Result<std::optional<std::string>>> fact(std::string key);
     Task<Result<>> set_fact(std::string key, std::string value);
     Task<Result<identity::PublicKey>> user_key(std::int64_t owner, bool fresh);
     Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
+    Task<Result<>> find_uid_ranges();
 
     asio::io_context& loop_;
     Config config_;
@@ -163,7 +99,6 @@ private:
         {{"state", config_.node.state_dir}, {"container logs", config_.node.state_dir / "logs"}}};
     Blocking mounts_{2};
     kernel::DescriptorStore kept_{config_.node.run_dir};
-    Event network_tried_;
     TaskGroup background_;
 
     std::optional<engine::Journal> journal_;
@@ -185,9 +120,9 @@ private:
     std::unique_ptr<engine::Engine> engine_;
     std::unique_ptr<AgentSource> source_;
     std::unique_ptr<status::LocalServer> server_;
+    std::optional<Caretaker> caretaker_;
     std::map<std::int64_t, identity::PublicKey> keys_;
-    bool has_begun_ = false;       // What ran before is known again.
-    std::string network_trouble_;  // What was logged last.
+    bool has_begun_ = false;  // What ran before is known again.
 };
 
 Task<Result<std::optional<std::string>>> App::fact(std::string key)
@@ -224,6 +159,24 @@ Task<Result<std::uint32_t>> App::uid_range(std::int64_t owner)
 {
     const auto first = static_cast<std::uint32_t>(config_.containers.first_uid);
     co_return co_await store_.run([&] { return journal_->uid_range(owner, first); });
+}
+
+/// A new database does not know whose files have which ids, and the roots of containers do: ids on
+/// disk can't be changed under a program.
+Task<Result<>> App::find_uid_ranges()
+{
+    CO_TRY(const bool known, co_await store_.run([&] { return journal_->has_uid_ranges(); }));
+    if (known) co_return Result<>{};
+    CO_TRY(const auto volumes, co_await volumes_->list());
+    for (const auto& volume : volumes) {
+        struct stat info{};
+        const auto owner = to_number<std::int64_t>(volume.owner);
+        if (volume.purpose != storage::Purpose::rootfs || !owner) continue;
+        if (::stat((volume.path / "upper").c_str(), &info) != 0 || info.st_uid == 0) continue;
+        CO_TRY_DO(
+            co_await store_.run([&] { return journal_->keep_uid_range(*owner, info.st_uid); }));
+    }
+    co_return Result<>{};
 }
 
 /// Makes every object; touches nothing but the database.
@@ -271,7 +224,8 @@ Task<Result<>> App::build()
 
     CO_TRY(const auto url, http::parse_url(explorer::explorer_root(config_.explorer.url)));
     http::ClientOptions options;
-    options.timeout = 10s;  // A poll brings its own.
+    options.timeout = 10s;                         // A poll brings its own.
+    options.body_limit = std::uint64_t{4} << 20U;  // Pages of work are read as they come.
     options.ca_file = config_.explorer.ca_file;
     client_ = http::make_client(loop_, url, options);
     const auto era = explorer::era_of(config_.explorer.era);
@@ -355,6 +309,17 @@ Task<Result<>> App::build()
         },
         cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1"});
     documents_->attach(*engine_, *source_);
+    caretaker_.emplace(Caretaker::Parts{
+        loop_,
+        config_,
+        *source_,
+        *networks_,
+        *volumes_,
+        *shippers_,
+        *planner_,
+        room_,
+        [this] { link_->changed(); },
+        log_});
     status::ServerOptions socket;
     socket.socket = config_.socket_path().string();
     socket.group = config_.status.group;
@@ -377,20 +342,21 @@ Task<Result<>> App::start()
     notify_manager("READY=1");
     background_.spawn(watch_dog());
     // Beside each other: neither needs the other, and workloads wait for both.
-    background_.spawn(begin_network());
+    background_.spawn(caretaker_->begin_network());
     CO_TRY_DO(co_await flists_->recover());
     co_await volumes_->open();
     source_->set_pools(co_await volumes_->pools());
-    co_await network_tried_.wait();
+    CO_TRY_DO(co_await find_uid_ranges());
+    co_await caretaker_->network_tried();
     CO_TRY_DO(co_await planner_->start());
     CO_TRY(const auto maintenance, co_await fact("maintenance"));
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
     CO_TRY_DO(co_await engine_->start());
     link_->start(*engine_);
     has_begun_ = true;
-    background_.spawn(look_after_pools());
-    background_.spawn(look_after_logs());
-    background_.spawn(look_after_clock());
+    background_.spawn(caretaker_->look_after_pools());
+    background_.spawn(caretaker_->look_after_logs());
+    background_.spawn(caretaker_->look_after_clock());
     co_return Result<>{};
 }
 
@@ -399,23 +365,13 @@ Task<> App::until_signal()
     asio::signal_set signals{loop_, SIGTERM, SIGINT};
     auto [failed, number] = co_await signals.async_wait(as_result);
     if (!failed) log_->info("stopping on signal {}; workloads go on", number);
+    end_within(15s);
 }
 
-/// One line for `systemctl status`: what a farmer asks first.
 std::string App::one_line() const
 {
-    const auto count = engine_->workloads().size();
-    if (!has_begun_) return "node " + identity_.node_id() + ", looks for what runs";
-    auto text = "node " + identity_.node_id() + ", " + std::to_string(count) +
-                (count == 1 ? " workload" : " workloads") +
-                (link_->state().reachable         ? ", explorer answers"
-                 : link_->state().message.empty() ? ", explorer not heard yet"
-                                                  : ", explorer does not answer");
-    const auto status = source_->status();
-    if (status.problems_size() > 0)
-        text += ", " + std::to_string(status.problems_size()) +
-                " to look at (znodectl status): " + status.problems(0).text();
-    return printable(text, 400);
+    if (has_begun_) return source_->summary();
+    return "node " + identity_.node_id() + ", looks for what runs";
 }
 
 Task<> App::watch_dog()
@@ -435,91 +391,6 @@ Task<> App::watch_dog()
         const bool begun = has_begun_;
         while (Clock::now() < until && link_->state().reachable == reachable && has_begun_ == begun)
             co_await sleep_for(std::min<Duration>(pause, 1s));
-    }
-}
-
-/// Whether there is a network; what stands in its way is in the status until there is one.
-Task<bool> App::start_network()
-{
-    auto host = co_await networks_->start();
-    if (host) {
-        source_->set_host_network(*std::move(host));
-        source_->set_trouble("network", std::nullopt);
-        co_return true;
-    }
-    if (host.error().message != network_trouble_)
-        log_->error("network is not set up error=\"{}\"", host.error().message);
-    network_trouble_ = host.error().message;
-    source_->set_trouble(
-        "network",
-        Trouble{
-            "no networks: " + network_trouble_,
-            "networks and containers wait until it is mended; it is tried again every 5 s"});
-    co_return false;
-}
-
-/// A cable may come after us, and what stood in the way may be taken away.
-Task<> App::begin_network()
-{
-    const bool at_once = co_await start_network();
-    network_tried_.notify();
-    if (at_once) co_return;
-    do co_await sleep_for(5s);
-    while (!co_await start_network());
-    link_->changed();
-}
-
-/// Signatures, certificates and expiry go by the clock, so a machine that lost it must say so.
-Task<> App::look_after_clock()
-{
-    for (;;) {
-        if (is_plausible(std::time(nullptr)))
-            source_->set_trouble("clock", std::nullopt);
-        else
-            source_->set_trouble(
-                "clock",
-                Trouble{
-                    "the clock says that it is before 2025",
-                    "set it (timedatectl) and let a time service keep it"});
-        co_await sleep_for(10s);
-    }
-}
-
-/// A pool that could not be had is tried again: the disk may be back.
-Task<> App::look_after_pools()
-{
-    auto opened = Clock::now();
-    for (;;) {
-        co_await sleep_for(5s);
-        const auto pools = co_await volumes_->pools();
-        source_->set_pools(pools);
-        const auto now = std::int64_t{std::time(nullptr)};
-        const auto until =
-            now -
-            std::chrono::duration_cast<std::chrono::seconds>(config_.storage.undelete).count();
-        const bool old = std::ranges::any_of(pools, [&](const auto& pool) {
-            return pool.kept_since != 0 && pool.kept_since <= until;
-        });
-        if (old) {
-            const auto gone = co_await volumes_->forget(until);
-            if (gone) log_->info("removed volumes that were set aside count={}", *gone);
-        }
-        const bool failed = std::ranges::any_of(
-            pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; });
-        if (!failed || Clock::now() - opened < 60s) continue;
-        co_await volumes_->open();
-        opened = Clock::now();
-    }
-}
-
-/// The status is answered at once, so what it says of the logs is asked beforehand.
-Task<> App::look_after_logs()
-{
-    for (;;) {
-        source_->set_shippers(co_await shippers_->status());
-        (void)co_await room_.look();  // Its shortages are shown as problems.
-        source_->set_shortages(room_.shortages());
-        co_await sleep_for(5s);
     }
 }
 

@@ -6,23 +6,12 @@
 #include "base/text.hpp"
 #include "doctor.hpp"
 #include "status/json.hpp"
+#include "views.hpp"
 
 namespace znode::agent {
 namespace {
 
 using engine::now_ns;
-
-std::string time_text(std::int64_t ns) { return ns == 0 ? std::string{} : format_time(ns); }
-
-v1::Resources resources_of(const engine::Amounts& amounts)
-{
-    v1::Resources resources;
-    resources.set_cpu(static_cast<double>(amounts.cpus));
-    resources.set_memory(static_cast<double>(amounts.memory));
-    resources.set_ssd(static_cast<double>(amounts.ssd));
-    resources.set_hdd(static_cast<double>(amounts.hdd));
-    return resources;
-}
 
 std::string scope_of(const IpNetwork& network)
 {
@@ -37,19 +26,6 @@ std::string scope_of(const IpNetwork& network)
          {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"})
         if (within(range)) return "local";
     return "public";
-}
-
-v1::Event event_of(const engine::JournalEvent& event)
-{
-    v1::Event view;
-    view.set_sequence(static_cast<double>(event.sequence));
-    view.set_time(time_text(event.time));
-    view.set_workload(event.gwid);
-    view.set_type(event.type);
-    view.set_from(event.from);
-    view.set_to(event.to);
-    view.set_message(event.message);
-    return view;
 }
 
 }  // namespace
@@ -138,8 +114,8 @@ v1::Status AgentSource::status()
     if (!link.reachable && !link.message.empty())
         problem(
             "the explorer does not answer: " + link.message,
-            "check explorer.url in the config and this machine's network; workloads go on "
-            "meanwhile");
+            "check explorer.url and explorer.ca_file in the config, and this machine's network; "
+            "workloads go on meanwhile");
     else if (!link.registered && !link.message.empty())
         problem("the node is not registered: " + link.message, "check farm_id in the config");
     for (const auto& pool : pools_)
@@ -166,8 +142,10 @@ v1::Status AgentSource::status()
         problem(
             text,
             gwid.empty()
-                ? "ask the explorer's operator; what volumes held is kept for storage.undelete, as "
-                  ".znode-kept-… in its pool (znodectl storage)"
+                ? "ask the explorer's operator; what they held is kept for storage.undelete: "
+                  "volumes as "
+                  ".znode-kept-… in their pool (znodectl storage), 0-db namespaces frozen in their "
+                  "server"
                 : "what is here is kept; when it is really to go, take the node out with znoded "
                   "--purge or give the explorer back its database");
     if (link.refused_signatures > 0)
@@ -183,6 +161,22 @@ v1::Status AgentSource::status()
     return status;
 }
 
+std::string AgentSource::summary()
+{
+    const auto count = parts_.engine.workloads().size();
+    const auto& link = parts_.link.state();
+    auto text = "node " + parts_.node_id + ", " + std::to_string(count) +
+                (count == 1 ? " workload" : " workloads") +
+                (link.reachable         ? ", explorer answers"
+                 : link.message.empty() ? ", explorer not heard yet"
+                                        : ", explorer does not answer");
+    const auto now = status();
+    if (now.problems_size() > 0)
+        text += ", " + std::to_string(now.problems_size()) +
+                " to look at (znodectl status): " + now.problems(0).text();
+    return printable(text, 400);
+}
+
 v1::Health AgentSource::health()
 {
     v1::Health health;
@@ -194,57 +188,6 @@ v1::Health AgentSource::health()
     for (const auto& [about, trouble] : troubles_) health.add_reasons(trouble.text);
     health.set_healthy(health.reasons().empty());
     return health;
-}
-
-v1::Workload AgentSource::view_of(const engine::WorkloadView& view, bool with_history) const
-{
-    v1::Workload workload;
-    const auto& entry = view.entry;
-    workload.set_gwid(entry.order.gwid);
-    workload.set_type(entry.order.type);
-    workload.set_owner(std::to_string(entry.order.owner));
-    workload.set_state(std::string{to_string(entry.state)});
-    workload.set_since(time_text(entry.since));
-    workload.set_message(entry.message);
-    for (const auto& need : view.waits_for) workload.add_needs(need);
-    *workload.mutable_resources() = resources_of(view.amounts);
-    for (const auto& address : view.addresses) workload.add_addresses(address);
-    if (view.pid > 0) workload.add_pids(static_cast<std::uint32_t>(view.pid));
-    workload.set_restarts(static_cast<std::uint32_t>(entry.restarts));
-    if (const auto& ended = entry.last_exit; !ended.text.empty()) {
-        auto* const exit = workload.mutable_last_exit();
-        exit->set_code(static_cast<std::int32_t>(ended.code));
-        exit->set_signal(static_cast<std::int32_t>(ended.signal));
-        exit->set_reason(ended.reason);
-        if (ended.time != 0) exit->set_time(time_text(ended.time));
-    }
-    if (entry.was_ok || entry.state == engine::State::failed) {
-        auto* result = workload.mutable_result();
-        result->set_state(entry.was_ok ? "ok" : "error");
-        result->set_message(entry.message);
-        result->set_data_json(entry.result);
-        result->set_delivered(view.reported);
-    }
-    workload.set_created(time_text(entry.accepted));
-    auto& details = *workload.mutable_details();
-    details["verified"] = entry.order.verified ? "yes" : "no";
-    details["era"] = explorer::to_string(entry.order.era);
-    if (entry.order.expires != 0)
-        details["expires"] = time_text(entry.order.expires * 1'000'000'000);
-    if (with_history) {
-        std::int64_t before = 0;
-        for (const auto& event : view.history) {
-            auto* transition = workload.add_history();
-            transition->set_time(time_text(event.time));
-            transition->set_from(event.from);
-            transition->set_to(event.to);
-            transition->set_message(event.message);
-            if (before != 0)
-                transition->set_seconds(static_cast<double>(event.time - before) / 1e9);
-            before = event.time;
-        }
-    }
-    return workload;
 }
 
 v1::WorkloadList AgentSource::workloads()

@@ -63,6 +63,9 @@ public:
     Task<Result<v1::GcReport>> gc(bool dry_run) override;
     std::string metrics() override;
 
+    /// One line for `systemctl status`: what a farmer asks first.
+    std::string summary();
+
     /// Facts that others find out and the status shows.
     void set_interfaces(std::vector<network::Interface> interfaces)
     {
@@ -85,7 +88,6 @@ public:
     }
 
 private:
-    v1::Workload view_of(const engine::WorkloadView& view, bool with_history) const;
     v1::Resources total() const;
     v1::Resources promised() const;
 

@@ -272,11 +272,16 @@ Result<> check(const grid::Container& document)
     return {};
 }
 
-/// "-2" stands for the second workload of the container's own reservation.
-std::string volume_gwid(const std::string& container, const std::string& volume_id)
+/// "-2" stands for the second workload of the container's own reservation; a volume that has gone
+/// over into a pool is known by its new number, too.
+std::string volume_gwid(
+    const std::map<std::string, std::string>& own_names,
+    const std::string& container,
+    const std::string& volume_id)
 {
-    if (!volume_id.starts_with('-')) return volume_id;
-    return container.substr(0, container.find('-')) + volume_id;
+    if (volume_id.starts_with('-')) return container.substr(0, container.find('-')) + volume_id;
+    const auto older = own_names.find(volume_id);
+    return older == own_names.end() ? volume_id : older->second;
 }
 
 }  // namespace
@@ -290,7 +295,7 @@ Result<std::unique_ptr<Plan>> NodePlanner::Impl::container_plan(
     auto state = std::make_shared<ContainerState>(
         *this, order.gwid, order.owner, workload.version, document);
     for (auto& mount : state->document.volumes)
-        mount.volume_id = volume_gwid(order.gwid, mount.volume_id);
+        mount.volume_id = volume_gwid(own_names, order.gwid, mount.volume_id);
     const auto& capacity = document.capacity;
     const bool ssd = capacity.disk_size == 0 || capacity.disk_type == grid::DiskType::ssd;
     const auto root_mib = capacity.disk_size == 0 ? default_root_mib : capacity.disk_size;

@@ -70,8 +70,10 @@ Task<> ExplorerLink::stop() { co_await group_.drain(); }
 
 void ExplorerLink::heard(const Result<>& outcome)
 {
-    const bool silent = !outcome && (outcome.error().code == Errc::unavailable ||
-                                     outcome.error().code == Errc::timeout);
+    // Who shows the wrong certificate has not answered, either.
+    const auto code = outcome ? std::nullopt : std::optional{outcome.error().code};
+    const bool silent = code == Errc::unavailable || code == Errc::timeout ||
+                        (code == Errc::denied && api_.last_failure().status == 0);
     if (silent && (state_.reachable || state_.message.empty()))
         log_->warn("explorer does not answer error=\"{}\"", outcome.error().message);
     if (!silent && !state_.reachable) log_->info("explorer answers");
@@ -285,8 +287,8 @@ Task<bool> ExplorerLink::is_end_signed_by_its_customer(const explorer::PollEntry
     // A part of a reservation of the first era shows no signatures of its own.
     if (!workload.customer_signature.empty()) co_return false;
     const auto reservation = co_await api_.reservation(workload.id);
-    co_return reservation &&
-        reservation->customer_tid == workload.customer_tid&& is_end_signed(*reservation, *key);
+    if (!reservation || reservation->customer_tid != workload.customer_tid) co_return false;
+    co_return is_end_signed(*reservation, *key);
 }
 
 Task<Result<>> ExplorerLink::deliver(Letter letter)

@@ -134,7 +134,7 @@ Result<Journal> Journal::open(const std::filesystem::path& path)
     return journal;
 }
 
-Result<std::vector<Entry>> Journal::load()
+Result<std::vector<Entry>> Journal::load(const Place& after, int limit)
 {
     std::vector<Entry> entries;
     TRY_DO(database_.query(
@@ -142,9 +142,9 @@ Result<std::vector<Entry>> Journal::load()
         "SELECT gwid, type, owner, pool, CASE state WHEN 'gone' THEN '' ELSE document END,"
         " verified, state, since, message, was_ok, result, restarts, last_exit, accepted, era,"
         " expires, fingerprint, exit_reason, exit_code, exit_signal, exit_time,"
-        " told_as FROM workloads"
-        " ORDER BY accepted",
-        {},
+        " told_as FROM workloads WHERE (accepted, gwid) > (?, ?)"
+        " ORDER BY accepted, gwid LIMIT ?",
+        {after.accepted, after.gwid, std::int64_t{limit}},
         [&](const Row& row) {
             entries.push_back(entry_of(row));
             return true;
@@ -296,6 +296,12 @@ Result<JournalEvent> Journal::record(
     return events.front();
 }
 
+Result<std::int64_t> Journal::count_unsent()
+{
+    TRY(const auto count, database_.integer("SELECT count(*) FROM outbox"));
+    return count.value_or(0);
+}
+
 Result<std::vector<Letter>> Journal::unsent(int limit)
 {
     std::vector<Letter> letters;
@@ -334,16 +340,7 @@ Result<> Journal::write(const Letter& letter)
 
 Result<std::vector<JournalEvent>> Journal::events_after(std::int64_t sequence, int limit)
 {
-    std::vector<JournalEvent> events;
-    TRY_DO(database_.query(
-        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE sequence > ?"
-        " ORDER BY sequence LIMIT ?",
-        {sequence, std::int64_t{limit}},
-        [&](const Row& row) {
-            events.push_back(event_of(row));
-            return true;
-        }));
-    return events;
+    return events("sequence > ? ORDER BY sequence LIMIT ?", {sequence, std::int64_t{limit}});
 }
 
 Result<std::int64_t> Journal::last_sequence()
@@ -354,30 +351,29 @@ Result<std::int64_t> Journal::last_sequence()
 
 Result<std::vector<JournalEvent>> Journal::history_of(const std::string& gwid)
 {
-    std::vector<JournalEvent> events;
-    TRY_DO(database_.query(
-        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE gwid = ?"
-        " ORDER BY sequence",
-        {gwid},
-        [&](const Row& row) {
-            events.push_back(event_of(row));
-            return true;
-        }));
-    return events;
+    return events("gwid = ? ORDER BY sequence", {gwid});
 }
 
 Result<std::vector<JournalEvent>> Journal::events_of_living(std::int64_t sequence, int limit)
 {
-    std::vector<JournalEvent> events;
+    return events(
+        "sequence > ? AND gwid IN (SELECT gwid FROM workloads WHERE state <> 'gone')"
+        " ORDER BY sequence LIMIT ?",
+        {sequence, std::int64_t{limit}});
+}
+
+Result<std::vector<JournalEvent>> Journal::events(
+    const std::string& which, const std::vector<store::Value>& values)
+{
+    std::vector<JournalEvent> found;
     TRY_DO(database_.query(
-        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE sequence > ?"
-        " AND gwid IN (SELECT gwid FROM workloads WHERE state <> 'gone') ORDER BY sequence LIMIT ?",
-        {sequence, std::int64_t{limit}},
+        "SELECT sequence, time, gwid, type, before, after, message FROM events WHERE " + which,
+        values,
         [&](const Row& row) {
-            events.push_back(event_of(row));
+            found.push_back(event_of(row));
             return true;
         }));
-    return events;
+    return found;
 }
 
 Result<std::optional<std::string>> Journal::fact(const std::string& key)
@@ -419,6 +415,19 @@ Result<std::uint32_t> Journal::uid_range(std::int64_t owner, std::uint32_t first
         return {};
     }));
     return range;
+}
+
+Result<bool> Journal::has_uid_ranges()
+{
+    TRY(const auto count, database_.integer("SELECT count(*) FROM tenants"));
+    return count.value_or(0) > 0;
+}
+
+Result<> Journal::keep_uid_range(std::int64_t owner, std::uint32_t first)
+{
+    TRY_DO(
+        database_.run("INSERT OR IGNORE INTO tenants VALUES (?, ?)", {owner, std::int64_t{first}}));
+    return {};
 }
 
 Result<> Journal::prune(std::int64_t gone_before)

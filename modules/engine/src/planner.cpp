@@ -59,6 +59,16 @@ Task<Result<>> NodePlanner::start()
 
 Task<> NodePlanner::stop() { co_await impl_->group.drain(); }
 
+Task<Result<std::size_t>> NodePlanner::forget_namespaces(std::int64_t until)
+{
+    return impl_->forget_namespaces(until);
+}
+
+void NodePlanner::renamed(const std::string& gwid, const std::string& name)
+{
+    impl_->own_names.insert_or_assign(name, gwid);
+}
+
 void NodePlanner::may_destroy(const std::string& gwid) { impl_->may_destroy.insert(gwid); }
 
 std::map<std::string, std::vector<std::string>> NodePlanner::flist_users() const
@@ -75,6 +85,7 @@ Result<std::unique_ptr<Plan>> NodePlanner::plan(const Order& order)
     if (!read)
         return tl::unexpected(std::move(read).error().during("the reservation is not readable"));
     const auto& workload = *read;
+    impl_->own_names.erase(order.gwid);  // Somebody has that very name now.
     switch (workload.workload_type) {
         case grid::WorkloadType::volume:
             return impl_->volume_plan(order, workload);

@@ -43,9 +43,17 @@ struct NodePlanner::Impl {
     ExitBoard exits;
     TaskGroup group;
     std::map<std::string, std::set<std::string>> flist_users;  ///< Key of the mount, gwids.
-    std::set<std::string> may_destroy;  ///< Volumes whose end their customer has signed.
+    std::map<std::string, std::string> own_names;  ///< Explorer's name, gwid; where they differ.
+    std::set<std::string> may_destroy;             ///< Whose end their customer has signed.
     Mutex zdb_turn;  ///< Servers of a pool are made, grown and ended by one workload at a time.
     std::map<std::string, std::map<std::string, std::uint64_t>> zdb_sold;  ///< Pool, gwid, bytes.
+
+    /// Whether what the customer has stored in this volume or namespace outlives its end.
+    bool keeps(const std::string& gwid) const
+    {
+        return config.keep_removed && !may_destroy.contains(gwid);
+    }
+    Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
     /// Opens a secret of a workload of this version. "" stays empty.
     Task<Result<Secret>> decrypt(std::string hex, std::int64_t version, std::int64_t owner);

@@ -25,8 +25,7 @@ Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
     const auto& name = state->spec.name;
     // Told by who signed it, or not kept here: gone at once. After a restart in between nobody
     // remembers a signature, and the data is kept, which is the smaller harm.
-    const bool at_once = node.may_destroy.contains(name) || !node.config.keep_removed;
-    if (!at_once) co_return co_await node.resources.volumes.set_aside(name);
+    if (node.keeps(name)) co_return co_await node.resources.volumes.set_aside(name);
     CO_TRY_DO(co_await node.resources.volumes.remove(name));
     node.may_destroy.erase(name);
     co_return Result<>{};

@@ -1,7 +1,11 @@
+#include <algorithm>
+
 #include <sodium.h>
 
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
+#include "base/text.hpp"
+#include "engine/journal.hpp"
 #include "grid/document.hpp"
 #include "planner.hpp"
 
@@ -70,6 +74,42 @@ Task<Result<>> forget_pool(State state)
     co_return co_await state->node.resources.set_fact("zdb.pool." + state->gwid, "");
 }
 
+/// A namespace whose end nobody signed: frozen, and removed when its time is over.
+struct Kept {
+    std::string gwid;
+    std::string pool;
+    std::uint64_t bytes = 0;
+    std::int64_t since = 0;  ///< Unix seconds.
+};
+constexpr auto kept_fact = "zdb.kept";
+
+/// A line for each: gwid, pool, bytes, since; separated by tabs.
+Task<Result<std::vector<Kept>>> read_kept(NodePlanner::Impl* node)
+{
+    std::vector<Kept> all;
+    CO_TRY(const auto text, co_await node->resources.fact(kept_fact));
+    if (!text) co_return all;
+    for (const auto line : split(*text, '\n')) {
+        const auto fields = split(line, '\t');
+        if (fields.size() != 4) continue;
+        all.push_back(
+            {std::string{fields[0]},
+             std::string{fields[1]},
+             to_number<std::uint64_t>(fields[2]).value_or(0),
+             to_number<std::int64_t>(fields[3]).value_or(0)});
+    }
+    co_return all;
+}
+
+Task<Result<>> write_kept(NodePlanner::Impl* node, std::vector<Kept> all)
+{
+    std::string text;
+    for (const auto& each : all)
+        text += each.gwid + '\t' + each.pool + '\t' + std::to_string(each.bytes) + '\t' +
+                std::to_string(each.since) + '\n';
+    co_return co_await node->resources.set_fact(kept_fact, text);
+}
+
 /// A name of its own for the server of a pool, given once.
 Task<Result<std::string>> server_name(State state)
 {
@@ -131,6 +171,9 @@ Task<Result<>> serve(State state)
     sold[state->gwid] = bytes_of(*state);
     std::uint64_t bytes = server_overhead;
     for (const auto& [gwid, size] : sold) bytes += size + size / 32;
+    CO_TRY(const auto kept, co_await read_kept(&node));
+    for (const auto& each : kept)
+        if (each.pool == state->pool) bytes += each.bytes + each.bytes / 32;
     if (const auto there = co_await node.resources.volumes.find(name))
         bytes = std::max(bytes, there->bytes);
     auto spec = volume_of(*state, bytes);
@@ -173,12 +216,10 @@ Task<Result<bool>> find_server(State state)
     co_return true;
 }
 
-/// Ends the server of a pool when the last namespace is gone.
-Task<Result<>> stop_serving(State state)
+/// Ends the server of a pool when the last namespace is gone. The caller has the turn.
+Task<Result<>> end_unused_server(State state)
 {
     auto& node = state->node;
-    const auto guard = co_await node.zdb_turn.lock();
-    CO_FP("engine.zdb.unserve");
     CO_TRY(const bool serves, co_await find_server(state));
     if (!serves) co_return Result<>{};
     auto& sold = node.zdb_sold[state->pool];
@@ -193,9 +234,22 @@ Task<Result<>> stop_serving(State state)
     co_return co_await node.resources.volumes.remove(name);
 }
 
+Task<Result<>> stop_serving(State state)
+{
+    const auto guard = co_await state->node.zdb_turn.lock();
+    CO_FP("engine.zdb.unserve");
+    co_return co_await end_unused_server(state);
+}
+
 Task<Result<>> make_namespace(State state)
 {
     CO_FP("engine.zdb.namespace");
+    CO_TRY(const auto kept, co_await read_kept(&state->node));
+    if (std::ranges::find(kept, state->gwid, &Kept::gwid) != kept.end())
+        co_return fail(
+            Errc::exists,
+            "the number " + state->gwid +
+                " belongs to a namespace whose data is kept for its customer; reserve again");
     zdb::NamespaceSpec spec;
     spec.name = state->gwid;
     spec.password = state->password;
@@ -208,16 +262,59 @@ Task<Result<>> make_namespace(State state)
     co_return Result<>{};
 }
 
+/// False: there is nothing to keep.
+Task<Result<bool>> set_aside(State state)
+{
+    auto& node = state->node;
+    CO_TRY(auto kept, co_await read_kept(&node));
+    if (std::ranges::find(kept, state->gwid, &Kept::gwid) != kept.end()) co_return true;
+    CO_TRY(const auto there, co_await node.resources.zdb.list(state->pool));
+    const auto mine = std::ranges::find(there, state->gwid, &zdb::NamespaceInfo::name);
+    if (mine == there.end() || mine->entries == 0) co_return false;
+    CO_TRY_DO(co_await node.resources.zdb.freeze(state->pool, state->gwid));
+    CO_FP("engine.zdb.set_aside");
+    kept.push_back({state->gwid, state->pool, bytes_of(*state), now_ns() / 1'000'000'000});
+    CO_TRY_DO(co_await write_kept(&node, std::move(kept)));
+    node.resources.log->warn("0-db namespace {} is frozen and kept", state->gwid);
+    co_return true;
+}
+
 Task<Result<>> remove_namespace(State state)
 {
     CO_FP("engine.zdb.remove");
-    const auto guard = co_await state->node.zdb_turn.lock();
+    auto& node = state->node;
+    const auto guard = co_await node.zdb_turn.lock();
     CO_TRY(const bool serves, co_await find_server(state));
     if (!serves) co_return Result<>{};
-    co_return co_await state->node.resources.zdb.remove(state->pool, state->gwid);
+    if (node.keeps(state->gwid)) {
+        CO_TRY(const bool kept, co_await set_aside(state));
+        if (kept) co_return Result<>{};
+    }
+    CO_TRY_DO(co_await node.resources.zdb.remove(state->pool, state->gwid));
+    node.may_destroy.erase(state->gwid);
+    co_return Result<>{};
 }
 
 }  // namespace
+
+Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t until)
+{
+    std::size_t gone = 0;
+    const auto guard = co_await zdb_turn.lock();
+    CO_TRY(auto kept, co_await read_kept(this));
+    while (!kept.empty() && kept.front().since <= until) {
+        auto state = std::make_shared<ZdbState>(*this, kept.front().gwid);
+        state->pool = kept.front().pool;
+        CO_TRY(const bool serves, co_await find_server(state));
+        if (serves) CO_TRY_DO(co_await resources.zdb.remove(state->pool, state->gwid));
+        CO_FP("engine.zdb.forget");
+        kept.erase(kept.begin());
+        CO_TRY_DO(co_await write_kept(this, kept));
+        CO_TRY_DO(co_await end_unused_server(state));
+        ++gone;
+    }
+    co_return gone;
+}
 
 Result<std::unique_ptr<Plan>> NodePlanner::Impl::zdb_plan(
     const Order& order, const grid::Workload& workload)

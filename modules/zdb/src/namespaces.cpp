@@ -156,6 +156,16 @@ public:
         co_return refused("to remove " + printable(name), reply);
     }
 
+    Task<Result<>> freeze(std::string pool, std::string name) override
+    {
+        CO_FP("zdb.freeze");
+        CO_TRY(const auto server, server_of(pool));
+        CO_TRY(auto client, co_await reach(server));
+        CO_TRY(const auto reply, co_await client->call({"NSSET", name, "freeze", "1"}));
+        if (reply.ok()) co_return Result<>{};
+        co_return refused("to freeze " + printable(name), reply);
+    }
+
     Task<Result<std::vector<NamespaceInfo>>> list(std::string pool) override
     {
         CO_TRY(const auto server, server_of(pool));

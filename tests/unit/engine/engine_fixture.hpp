@@ -18,6 +18,7 @@ struct World {
     std::map<std::string, int> failures;  ///< How often a step still fails.
     Errc kind = Errc::unavailable;
     std::map<std::string, std::vector<Ending>> endings;  ///< How programs end, in order.
+    std::vector<std::string> names;                      ///< "new is old".
     std::vector<std::string> signed_ends;                ///< Whose data need not be kept.
 };
 
@@ -66,6 +67,10 @@ public:
         return plan;
     }
 
+    void renamed(const std::string& gwid, const std::string& name) override
+    {
+        world_.names.push_back(name + " is " + gwid);
+    }
     void may_destroy(const std::string& gwid) override { world_.signed_ends.push_back(gwid); }
 
 private:

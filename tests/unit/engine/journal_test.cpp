@@ -43,7 +43,7 @@ TEST_F(JournalTest, RemembersWhatWasAcceptedAndItsHistory)
         ASSERT_TRUE(journal.record(entry, State::deploying, {}));
     }
     auto journal = open();
-    const auto entries = journal.load().value();
+    const auto entries = journal.load({}, 100).value();
     ASSERT_EQ(entries.size(), 1U);
     EXPECT_EQ(entries[0].state, State::running);
     EXPECT_TRUE(entries[0].was_ok);
@@ -81,13 +81,25 @@ TEST_F(JournalTest, GivesEachTenantOneRangeForEver)
     EXPECT_EQ(journal.uid_range(7, 5).value(), 1'000'000U);
 }
 
+TEST_F(JournalTest, RangesThatAreFoundOnDiskStayWithTheirOwners)
+{
+    auto journal = Journal::open(path).value();
+    EXPECT_FALSE(journal.has_uid_ranges().value());
+    ASSERT_TRUE(journal.keep_uid_range(9, 1'000'000 + 3 * 65536));
+    ASSERT_TRUE(journal.keep_uid_range(9, 77)) << "who has one keeps it";
+    ASSERT_TRUE(journal.keep_uid_range(8, 1'000'000 + 3 * 65536)) << "and it is nobody else's";
+    EXPECT_TRUE(journal.has_uid_ranges().value());
+    EXPECT_EQ(journal.uid_range(9, 1'000'000).value(), 1'000'000U + 3 * 65536);
+    EXPECT_EQ(journal.uid_range(8, 1'000'000).value(), 1'000'000U + 4 * 65536);
+}
+
 TEST_F(JournalTest, MovesADamagedDatabaseAside)
 {
     ASSERT_TRUE(kernel::write_file_atomically(path, std::string(20'000, '?'), 0600));
     auto journal = open();
     EXPECT_THAT(journal.moved_aside(), testing::HasSubstr("state.db.damaged-"));
     EXPECT_TRUE(std::filesystem::exists(journal.moved_aside()));
-    EXPECT_TRUE(journal.load().value().empty());
+    EXPECT_TRUE(journal.load({}, 100).value().empty());
 }
 
 }  // namespace

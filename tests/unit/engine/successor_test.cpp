@@ -47,6 +47,7 @@ TEST_F(SuccessorTest, GoesOnUnderItsNewNameBeyondItsOldEnd)
     EXPECT_THAT(letters[1], testing::StartsWith("57-4 ok"));
     EXPECT_EQ(state_of("9-4"), State::running);
     EXPECT_EQ(engine->workload("9-4")->entry.order.pool, 3);
+    EXPECT_THAT(world.names, ElementsAre("57-4 is 9-4", "57-4 is 9-4")) << "also after a restart";
 
     auto gone = successor();
     gone.remove = true;

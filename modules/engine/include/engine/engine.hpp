@@ -134,6 +134,7 @@ private:
     Task<Result<JournalEvent>> written(PendingPtr pending);
     Task<Result<JournalEvent>> commit(Change change) { return written(enqueue(std::move(change))); }
     Task<> write_changes();
+    Task<Result<std::vector<Runner*>>> read_workloads();
     Task<Result<>> read_history();
 
     void count_unsigned_end(const Order& order);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -70,7 +71,13 @@ public:
     /// What a damaged database was moved to, for the status; empty if all was well.
     const std::string& moved_aside() const noexcept { return moved_aside_; }
 
-    [[nodiscard]] Result<std::vector<Entry>> load();
+    /// A place in the order in which workloads were accepted; the beginning by default.
+    struct Place {
+        std::int64_t accepted = std::numeric_limits<std::int64_t>::min();
+        std::string gwid;
+    };
+    /// The next entries in that order: in pieces, since a machine may have thousands.
+    [[nodiscard]] Result<std::vector<Entry>> load(const Place& after, int limit);
 
     /// A new workload in state `waiting`.
     [[nodiscard]] Result<JournalEvent> accept(const Entry& entry);
@@ -84,6 +91,7 @@ public:
     /// entry, in order; what has none gets an empty event.
     [[nodiscard]] Result<std::vector<JournalEvent>> commit(const std::vector<Change>& changes);
 
+    [[nodiscard]] Result<std::int64_t> count_unsent();
     /// Letters in the order of their birth.
     [[nodiscard]] Result<std::vector<Letter>> unsent(int limit);
     [[nodiscard]] Result<> sent(std::int64_t letter);
@@ -108,6 +116,10 @@ public:
     /// The first id of the tenant's user range; given once and kept, since ids on disk depend on
     /// it. Ranges begin at `first` and are 65536 long.
     [[nodiscard]] Result<std::uint32_t> uid_range(std::int64_t owner, std::uint32_t first);
+    /// Whether any range was given yet: not after a damaged database was moved aside.
+    [[nodiscard]] Result<bool> has_uid_ranges();
+    /// Notes a range that was found on disk, unless the owner or the range is known already.
+    [[nodiscard]] Result<> keep_uid_range(std::int64_t owner, std::uint32_t first);
 
     /// Drops workloads that are gone for longer than this, and old events beyond 100,000.
     [[nodiscard]] Result<> prune(std::int64_t gone_before);
@@ -119,6 +131,8 @@ private:
     Result<JournalEvent> apply(const Change& change);
     Result<> insert(const Entry& entry);
     Result<> update(const Entry& entry);
+    Result<std::vector<JournalEvent>> events(
+        const std::string& which, const std::vector<store::Value>& values);
 
     store::Database database_;
     std::string moved_aside_;

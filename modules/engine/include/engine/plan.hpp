@@ -109,6 +109,12 @@ public:
     virtual ~Planner() = default;
     /// The customer has signed the end of this workload: its data need not be kept for a while.
     virtual void may_destroy(const std::string& gwid) { (void)gwid; }
+    /// The explorer calls this workload `name` from now on; what refers to it may use either.
+    virtual void renamed(const std::string& gwid, const std::string& name)
+    {
+        (void)gwid;
+        (void)name;
+    }
     /// Reads the document. Errc::invalid or ::denied: the order is refused, with the reason for the
     /// customer in the message; Errc::unsupported: a type that this node does not run.
     virtual Result<std::unique_ptr<Plan>> plan(const Order& order) = 0;

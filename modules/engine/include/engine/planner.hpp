@@ -52,7 +52,7 @@ struct PlanConfig {
     std::vector<std::string> cgroup_procs;  ///< Files by which helpers enter their cgroup.
     std::optional<uid_t> zdb_uid;           ///< Whom 0-db servers run as; absent: as the agent.
     std::optional<gid_t> zdb_gid;
-    bool keep_removed = true;  ///< Data of volumes whose end nobody signed is set aside.
+    bool keep_removed = true;  ///< Data of volumes and 0-dbs whose end nobody signed is set aside.
 };
 
 /// Plans for network_resource, volume, zdb and container.
@@ -66,7 +66,12 @@ public:
     Task<> stop();
 
     Result<std::unique_ptr<Plan>> plan(const Order& order) override;
+    void renamed(const std::string& gwid, const std::string& name) override;
     void may_destroy(const std::string& gwid) override;
+
+    /// Removes namespaces of 0-dbs that were kept, frozen, since their end: those that ended at or
+    /// before `until` (Unix seconds). How many.
+    [[nodiscard]] Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
     /// The containers that use a mounted flist, by its key; for the status.
     std::map<std::string, std::vector<std::string>> flist_users() const;

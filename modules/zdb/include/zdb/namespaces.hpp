@@ -85,6 +85,8 @@ public:
     virtual Task<Result<NamespaceAddress>> ensure(std::string pool, NamespaceSpec spec) = 0;
     /// Removes it with its data. Succeeds for one never seen.
     virtual Task<Result<>> remove(std::string pool, std::string name) = 0;
+    /// Nobody reads or writes it any more, and its data stays; `ensure` opens it again.
+    virtual Task<Result<>> freeze(std::string pool, std::string name) = 0;
     /// What is there, without `default`.
     virtual Task<Result<std::vector<NamespaceInfo>>> list(std::string pool) = 0;
 

@@ -1,0 +1,80 @@
+#include "settings.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace znode::agent {
+
+storage::Config storage_config(const Config& config, const std::string& node_id, const Log& log)
+{
+    storage::Config storage;
+    storage.node_id = node_id;
+    storage.run_dir = config.node.run_dir;
+    storage.log = log;
+    for (const auto& pool : config.storage.pools) {
+        storage::PoolConfig known;
+        known.kind = pool.kind == "directory" ? storage::PoolConfig::Kind::directory
+                                              : storage::PoolConfig::Kind::image;
+        known.path = pool.path;
+        known.bytes = pool.size;
+        known.media = pool.media == "hdd" ? storage::Media::hdd : storage::Media::ssd;
+        known.sparse = pool.sparse;
+        known.enable_quota = pool.enable_quota;
+        storage.pools.push_back(std::move(known));
+    }
+    return storage;
+}
+
+network::HostNetworkSpec network_config(
+    const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs)
+{
+    network::HostNetworkSpec spec;
+    spec.node_id = node_id;
+    spec.run_dir = config.node.run_dir;
+    spec.uplink = config.network.uplink;
+    if (config.network.wireguard == "kernel") spec.wireguard = network::WireGuardKind::kernel;
+    if (config.network.wireguard == "userspace") spec.wireguard = network::WireGuardKind::userspace;
+    spec.cgroup_procs = cgroup_procs;
+    return spec;
+}
+
+std::filesystem::path program_of(const Config& config, const std::string& name)
+{
+    std::error_code failed;
+    auto helper = config.node.helpers_dir / name;
+    if (std::filesystem::exists(helper, failed)) return helper;
+    auto beside = config.node.own_dir / name;
+    return std::filesystem::exists(beside, failed) ? beside : helper;
+}
+
+container::ContainersConfig container_config(const Config& config, const std::string& node8)
+{
+    container::ContainersConfig containers;
+    containers.run_dir = config.node.run_dir;
+    containers.log_dir = config.node.state_dir / "logs";
+    containers.monitor_program = config.node.helpers_dir / "znode-monitor";
+    containers.init_program = config.node.helpers_dir / "znode-init";
+    if (config.containers.runtime.starts_with('/')) containers.runtime = config.containers.runtime;
+    containers.node8 = node8;
+    return containers;
+}
+
+engine::Machine machine_of(const Config& config)
+{
+    engine::Machine machine;
+    machine.cpus = std::max(1U, std::thread::hardware_concurrency());
+    if (config.node.cru > 0)
+        machine.cpus =
+            std::min<std::uint64_t>(machine.cpus, static_cast<std::uint64_t>(config.node.cru));
+    const auto pages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+    machine.memory = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (config.node.mru > 0) machine.memory = std::min(machine.memory, config.node.mru);
+    machine.memory_reserve =
+        config.node.memory_reserve.value_or(engine::default_memory_reserve(machine.memory));
+    machine.cpu_overcommit = config.node.cpu_overcommit;
+    return machine;
+}
+
+}  // namespace znode::agent
