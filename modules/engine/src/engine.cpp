@@ -36,17 +36,20 @@ Task<Result<>> Engine::start()
     CO_TRY_DO(
         co_await parts_.store.run([&] { return parts_.journal.prune(now_ns() - keep_gone_ns); }));
     CO_TRY(const auto unsent, co_await parts_.store.run([&] {
-        return parts_.journal.count_unsent();
+        return parts_.journal.unsent_of();
     }));
-    letters_waiting_ = static_cast<std::size_t>(unsent);
+    letters_waiting_ = unsent.size();
     CO_TRY(
         last_sequence_, co_await parts_.store.run([&] { return parts_.journal.last_sequence(); }));
     runners_.spawn(write_changes());
     // All plans first: whoever goes on must find those it needs.
     CO_TRY(const auto alive, co_await read_workloads());
     CO_TRY_DO(co_await read_history());
+    for (const auto& gwid : unsent)
+        if (const auto runner = by_gwid_.find(gwid); runner != by_gwid_.end())
+            runner->second->letters_wait();
     for (auto* const runner : alive) runners_.spawn(runner->run());
-    parts_.log->info("journal read workloads={} unsent={}", alive.size(), unsent);
+    parts_.log->info("journal read workloads={} unsent={}", alive.size(), unsent.size());
     runners_.spawn(deliver_letters());
     runners_.spawn(end_in_time());
     co_return Result<>{};

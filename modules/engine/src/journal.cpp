@@ -296,10 +296,14 @@ Result<JournalEvent> Journal::record(
     return events.front();
 }
 
-Result<std::int64_t> Journal::count_unsent()
+Result<std::vector<std::string>> Journal::unsent_of()
 {
-    TRY(const auto count, database_.integer("SELECT count(*) FROM outbox"));
-    return count.value_or(0);
+    std::vector<std::string> workloads;
+    TRY_DO(database_.query("SELECT gwid FROM outbox", {}, [&](const Row& row) {
+        workloads.push_back(row.text(0));
+        return true;
+    }));
+    return workloads;
 }
 
 Result<std::vector<Letter>> Journal::unsent(int limit)

@@ -26,6 +26,7 @@ Runner::Runner(Engine& engine, Entry entry)
     : engine_{engine},
       entry_{std::move(entry)},
       wake_{engine.parts_.loop},
+      reported_{entry_.was_ok},
       ended_{entry_.state == State::gone},
       recovering_{entry_.state == State::running}
 {

@@ -45,6 +45,8 @@ public:
         reported_ = true;
         wake_.notify();
     }
+    /// The outbox holds something, of the run before.
+    void letters_wait() noexcept { reported_ = false; }
     /// When the explorer took its last result; the clock's epoch: it has none.
     Clock::time_point last_report() const noexcept { return last_report_; }
     void reported_at(Clock::time_point when) noexcept { last_report_ = when; }
@@ -120,7 +122,7 @@ private:
     std::string end_reason_;
     bool removal_ = false;
     bool restart_ = false;
-    bool reported_ = false;
+    bool reported_;
     bool estranged_ = false;
     bool counted_ = false;
     bool ended_;

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "engine/journal.hpp"
 #include "grid/document.hpp"
+#include "kernel/files.hpp"
 #include "planner.hpp"
 
 namespace znode::engine {
@@ -52,20 +53,6 @@ storage::VolumeSpec volume_of(const ZdbState& state, std::uint64_t bytes)
 std::uint64_t bytes_of(const ZdbState& state)
 {
     return state.document.size > 0 ? static_cast<std::uint64_t>(state.document.size) * gib : 0;
-}
-
-/// The pool is chosen once and kept: the data lies there.
-Task<Result<>> choose_pool(State state)
-{
-    auto& resources = state->node.resources;
-    const auto key = "zdb.pool." + state->gwid;
-    CO_TRY(const auto known, co_await resources.fact(key));
-    if (known && !known->empty()) {
-        state->pool = *known;
-        co_return Result<>{};
-    }
-    CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, bytes_of(*state))));
-    co_return co_await resources.set_fact(key, state->pool);
 }
 
 Task<Result<>> forget_pool(State state)
@@ -157,6 +144,82 @@ zdb::ServerSpec server_of(
     return server;
 }
 
+/// The port of the volume's server, for an agent whose database is lost: customers know it.
+constexpr auto port_file = "port";
+
+Task<Result<>> note_port(State state, std::filesystem::path volume, std::uint16_t port)
+{
+    const auto path = volume / port_file;
+    const auto text = std::to_string(port);
+    if (kernel::read_file(path, 16).value_or("") == text) co_return Result<>{};
+    CO_FP("engine.zdb.port");
+    co_return kernel::write_file_atomically(path, text, 0600);
+}
+
+/// Servers that have a volume and no note: the database had to be begun anew. What they hold is
+/// noted again.
+Task<Result<>> find_servers(State state)
+{
+    auto& node = state->node;
+    const auto guard = co_await node.zdb_turn.lock();
+    CO_TRY(const auto volumes, co_await node.resources.volumes.list());
+    for (const auto& volume : volumes) {
+        if (volume.purpose != storage::Purpose::zdb) continue;
+        const auto note = "zdb.server." + volume.pool;
+        CO_TRY(const auto known, co_await node.resources.fact(note));
+        if (known && !known->empty()) continue;
+        auto found = std::make_shared<ZdbState>(node, std::string{});
+        found->pool = volume.pool;
+        const auto text = kernel::read_file(volume.path / port_file, 16);
+        if (const auto port = text ? to_number<std::uint16_t>(*text) : std::nullopt) {
+            CO_TRY_DO(
+                co_await node.resources.set_fact("zdb.port." + volume.pool, std::to_string(*port)));
+            CO_TRY(const auto next, co_await node.resources.fact("zdb.port.next"));
+            const auto free = std::max<std::uint32_t>(
+                to_number<std::uint16_t>(next.value_or("")).value_or(0), *port + 1U);
+            CO_TRY_DO(co_await node.resources.set_fact("zdb.port.next", std::to_string(free)));
+        }
+        CO_TRY(const auto port, co_await server_port(found));
+        CO_TRY(
+            found->space,
+            co_await node.resources.networks.ensure_zdb_namespace(
+                network::ZdbNamespaceSpec{volume.pool, port}));
+        CO_TRY_DO(
+            co_await node.resources.zdb.ensure_server(server_of(*found, volume.name, volume.path)));
+        CO_TRY(const auto held, co_await node.resources.zdb.list(volume.pool));
+        for (const auto& each : held)
+            CO_TRY_DO(co_await node.resources.set_fact("zdb.pool." + each.name, volume.pool));
+        CO_FP("engine.zdb.found");
+        CO_TRY_DO(co_await node.resources.set_fact(note, volume.name));
+        node.resources.log->warn(
+            "0-db server found again pool={} port={} namespaces={}",
+            volume.pool,
+            port,
+            held.size());
+    }
+    co_return Result<>{};
+}
+
+/// The pool is chosen once and kept: the data lies there.
+Task<Result<>> choose_pool(State state)
+{
+    auto& resources = state->node.resources;
+    const auto key = "zdb.pool." + state->gwid;
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (known && !known->empty()) {
+        state->pool = *known;
+        co_return Result<>{};
+    }
+    CO_TRY_DO(co_await find_servers(state));
+    CO_TRY(const auto found, co_await resources.fact(key));
+    if (found && !found->empty()) {
+        state->pool = *found;
+        co_return Result<>{};
+    }
+    CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, bytes_of(*state))));
+    co_return co_await resources.set_fact(key, state->pool);
+}
+
 Task<Result<>> serve(State state)
 {
     auto& node = state->node;
@@ -188,6 +251,7 @@ Task<Result<>> serve(State state)
         co_await node.resources.networks.ensure_zdb_namespace(
             network::ZdbNamespaceSpec{state->pool, port}));
 
+    CO_TRY_DO(co_await note_port(state, volume->path, port));
     CO_TRY_DO(co_await node.resources.zdb.ensure_server(server_of(*state, name, volume->path)));
     CO_FP("engine.zdb.served");
     co_return Result<>{};

@@ -132,6 +132,7 @@ TEST_F(EngineTest, RemembersAfterARestartWhatEachHasBeenThrough)
         EXPECT_EQ(history.front().to, "waiting");
         EXPECT_EQ(history.back().to, "running");
         EXPECT_EQ(history.back().gwid, gwid);
+        EXPECT_TRUE(engine->workload(gwid)->reported) << "the explorer has its result";
     }
     EXPECT_EQ(letters.size(), 2U) << "what was taken is not said again";
 }

@@ -95,6 +95,11 @@ def programs():
         (w["gwid"], pid, start_time(pid)) for w in workloads() if w["type"] == "container" for pid in w["pids"])
 
 
+def wait_for_programs(before):
+    """An agent that has just begun answers before it has found all that runs."""
+    wait_for(lambda: programs() == before, 120, f"every container's pid is what it was ({before})")
+
+
 def facts(**changes):
     known = {}
     if os.path.exists(FACTS):

@@ -91,7 +91,8 @@ public:
     /// entry, in order; what has none gets an empty event.
     [[nodiscard]] Result<std::vector<JournalEvent>> commit(const std::vector<Change>& changes);
 
-    [[nodiscard]] Result<std::int64_t> count_unsent();
+    /// Whose letters wait: the workload of each of them.
+    [[nodiscard]] Result<std::vector<std::string>> unsent_of();
     /// Letters in the order of their birth.
     [[nodiscard]] Result<std::vector<Letter>> unsent(int limit);
     [[nodiscard]] Result<> sent(std::int64_t letter);
