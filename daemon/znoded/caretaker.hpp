@@ -46,7 +46,7 @@ public:
 
 private:
     Task<bool> start_network();
-    Task<> forget_data(const std::vector<storage::PoolInfo>& pools);
+    Task<> forget_data();
 
     Parts parts_;
     Event network_tried_;

@@ -80,10 +80,13 @@ Helper living_helper(const std::string& cgroup_root, const fs::path& run_dir)
     return {};
 }
 
-/// The door of the leaf that a unit's holder had made for itself; none on other layouts.
-std::vector<std::string> holder_door(const std::string& cgroup_root)
+/// The door of the leaf that a unit's holder makes for itself; none on other layouts. systemd
+/// takes the leaf away when the holder ends.
+std::vector<std::string> holder_door(const HolderSpec& how, const std::string& cgroup_root)
 {
-    const auto door = "/sys/fs/cgroup" + cgroup_root + "/holder/cgroup.procs";
+    const auto leaf = "/sys/fs/cgroup" + cgroup_root + "/holder";
+    if (how.managed) (void)::mkdir(leaf.c_str(), 0755);
+    const auto door = leaf + "/cgroup.procs";
     if (::access(door.c_str(), W_OK) < 0) return {};
     return {door};
 }
@@ -101,7 +104,7 @@ Result<> start_holder(const HolderSpec& how, const std::string& cgroup_root, con
 
     ChildSpec spec;
     spec.argv = {how.program, "--run-dir", how.run_dir, "--cgroup", cgroup_root, "--ready-fd", "3"};
-    spec.cgroup_procs = holder_door(cgroup_root);
+    spec.cgroup_procs = holder_door(how, cgroup_root);
     if (helper.pid != 0) {
         spec.argv.emplace_back("--join");
         spec.argv.push_back(std::to_string(helper.pid));
