@@ -60,15 +60,18 @@ Task<> Caretaker::look_after_clock()
 }
 
 /// What was set aside when its end came without a signature, once its time is over.
-Task<> Caretaker::forget_data()
+Task<> Caretaker::forget_data(const std::vector<storage::PoolInfo>* pools)
 {
     const auto now = std::int64_t{std::time(nullptr)};
     const auto kept =
         std::chrono::duration_cast<std::chrono::seconds>(parts_.config.storage.undelete);
     const auto until = now - kept.count();
-    const auto volumes = co_await parts_.volumes.forget(until);
-    if (volumes && *volumes > 0)
-        parts_.log->info("removed volumes that were set aside count={}", *volumes);
+    const bool old = std::ranges::any_of(
+        *pools, [&](const auto& pool) { return pool.kept_since != 0 && pool.kept_since <= until; });
+    if (old) {
+        const auto gone = co_await parts_.volumes.forget(until);
+        if (gone) parts_.log->info("removed volumes that were set aside count={}", *gone);
+    }
     const auto namespaces = co_await parts_.planner.forget_namespaces(until);
     if (!namespaces)
         parts_.log->warn(
@@ -84,7 +87,7 @@ Task<> Caretaker::look_after_pools()
         co_await sleep_for(5s);
         const auto pools = co_await parts_.volumes.pools();
         parts_.source.set_pools(pools);
-        co_await forget_data();
+        co_await forget_data(&pools);
         const bool failed = std::ranges::any_of(
             pools, [](const auto& pool) { return pool.state == storage::PoolState::failed; });
         if (!failed || Clock::now() - opened < 60s) continue;

@@ -46,7 +46,7 @@ public:
 
 private:
     Task<bool> start_network();
-    Task<> forget_data();
+    Task<> forget_data(const std::vector<storage::PoolInfo>* pools);
 
     Parts parts_;
     Event network_tried_;

@@ -172,21 +172,29 @@ class Lines(Worker):
         self.next = None
         self.lost, self.doubled, self.complaints = 0, 0, []
         self.holes = []
+        self.redis = None
         super().__init__("internet")
 
     def work(self):
         while not self.stopping.is_set():
             try:
-                redis = Resp("198.51.100.1", 6379, 1)
-                redis.send("PSUBSCRIBE", self.channel + "-*")
+                self.redis = Resp("198.51.100.1", 6379, 1)
+                # Silence is no reason to leave: who comes again misses what is said meanwhile.
+                self.redis.socket.settimeout(None)
+                self.redis.send("PSUBSCRIBE", self.channel + "-*")
                 while not self.stopping.is_set():
-                    with contextlib.suppress(TimeoutError):
-                        self._take(redis.read())
+                    self._take(self.redis.read())
             except OSError:
                 time.sleep(0.01)
             finally:
-                with contextlib.suppress(UnboundLocalError):
-                    redis.close()
+                if self.redis:
+                    self.redis.close()
+
+    def stop(self):
+        self.stopping.set()
+        with contextlib.suppress(OSError, AttributeError):
+            self.redis.socket.shutdown(socket.SHUT_RDWR)
+        super().stop()
 
     def _take(self, message):
         if message[0] != b"pmessage":

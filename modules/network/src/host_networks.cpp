@@ -99,12 +99,15 @@ private:
     /// back, with the addresses and routes that its device kept.
     Task<> keep_alive(std::string id)
     {
-        auto pause = first_pause;
+        Duration pause{};
+        const auto longer = [&] {
+            pause = std::clamp<Duration>(pause * 2, first_pause, longest_pause);
+        };
         while (watched_.contains(id)) {
             auto process = co_await lane_.run([&] { return plane_.tunnel_of(id); });
             if (co_await cancelled()) break;
-            const auto since = Clock::now();
             if (process && *process) {
+                const auto since = Clock::now();
                 while (!co_await ended_within(&**process, learn_interval)) {
                     if (co_await cancelled() || !watched_.contains(id)) break;
                     const auto noted =
@@ -115,19 +118,21 @@ private:
                 }
                 if (co_await cancelled() || !watched_.contains(id)) break;
                 log_->warn("tunnel process ended, starting another network={}", id);
+                // One that dies at once is started ever more rarely.
+                if (Clock::now() - since < least_life)
+                    longer();
+                else
+                    pause = {};
+            } else {
+                longer();
             }
+            if (pause > Duration{}) co_await sleep_for(pause);
+            if (co_await cancelled()) break;
             const auto repaired = co_await lane_.run([&] { return plane_.repair_tunnel(id); });
             if (co_await cancelled()) break;
-            if (!repaired)
-                log_->error("tunnel is down network={} reason={}", id, repaired.error().message);
-            // One that dies at once is started ever more rarely.
-            if (repaired && Clock::now() - since > 1s) {
-                pause = first_pause;
-                continue;
-            }
-            co_await sleep_for(pause);
-            if (co_await cancelled()) break;
-            pause = std::min<std::chrono::milliseconds>(pause * 2, 60s);
+            if (repaired) continue;
+            log_->error("tunnel is down network={} reason={}", id, repaired.error().message);
+            longer();
         }
         watching_.erase(id);
     }
@@ -145,7 +150,9 @@ private:
         co_return state.cancelled() != asio::cancellation_type::none;
     }
 
-    static constexpr std::chrono::milliseconds first_pause = 100ms;
+    static constexpr Duration first_pause = 100ms;
+    static constexpr Duration longest_pause = 60s;
+    static constexpr Duration least_life = 200ms;
     /// A laptop may be elsewhere for that long before it is found again without its own doing.
     static constexpr Duration learn_interval = 5s;
 
