@@ -35,9 +35,8 @@ Task<Result<>> Engine::start()
 {
     CO_TRY_DO(
         co_await parts_.store.run([&] { return parts_.journal.prune(now_ns() - keep_gone_ns); }));
-    CO_TRY(const auto unsent, co_await parts_.store.run([&] {
-        return parts_.journal.unsent_of();
-    }));
+    CO_TRY(
+        const auto unsent, co_await parts_.store.run([&] { return parts_.journal.unsent_of(); }));
     letters_waiting_ = unsent.size();
     CO_TRY(
         last_sequence_, co_await parts_.store.run([&] { return parts_.journal.last_sequence(); }));
