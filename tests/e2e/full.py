@@ -3,6 +3,7 @@
 again as soon as there is room."""
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -43,15 +44,20 @@ class SmallDisks(HiddenNode):
                 subprocess.run(["umount", "-l", f"{self.folder}/{path}"], check=False)
 
     def fill(self, disk):
-        """Leaves not one byte."""
+        """Leaves not one byte. The agent sleeps meanwhile: what it sets aside for a full disk is not for the filler."""
         path = f"{self.folder}/{DISKS[disk][0]}"
-        with open(path + "/filler", "ab", buffering=0) as file:
-            for size in (1 << 20, 4096, 1):
-                try:
-                    while True:
-                        file.write(b"x" * size)
-                except OSError:
-                    continue
+        agent = self.grid.pid_of("node3")
+        os.kill(agent, signal.SIGSTOP)
+        try:
+            with open(path + "/filler", "ab", buffering=0) as file:
+                for size in (1 << 20, 4096, 1):
+                    try:
+                        while True:
+                            file.write(b"x" * size)
+                    except OSError:
+                        continue
+        finally:
+            os.kill(agent, signal.SIGCONT)
 
     def free(self, disk):
         os.unlink(f"{self.folder}/{DISKS[disk][0]}/filler")
