@@ -172,7 +172,9 @@ Task<Result<>> App::find_uid_ranges()
         struct stat info{};
         const auto owner = to_number<std::int64_t>(volume.owner);
         if (volume.purpose != storage::Purpose::rootfs || !owner) continue;
-        if (::stat((volume.path / "upper").c_str(), &info) != 0 || info.st_uid == 0) continue;
+        const auto upper = volume.path / "upper";
+        const int looked = co_await disks_.run([&] { return ::stat(upper.c_str(), &info); });
+        if (looked != 0 || info.st_uid == 0) continue;
         CO_TRY_DO(
             co_await store_.run([&] { return journal_->keep_uid_range(*owner, info.st_uid); }));
     }
@@ -237,6 +239,7 @@ Task<Result<>> App::build()
     planner_ = std::make_unique<engine::NodePlanner>(
         engine::Resources{
             loop_,
+            disks_,
             identity_,
             *volumes_,
             *networks_,

@@ -1,10 +1,12 @@
 """A `zgrid serve` of one's own on a port of its own choice, and requests to it exactly as given."""
 import http.client
+import json
 import os
 import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -91,3 +93,73 @@ class Served:
             return -1, {}, str(error)
         finally:
             connection.close()
+
+
+def cpu_seconds(pid):
+    """What the process has used of a processor so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mib(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+def connect(server, source=None, timeout=30):
+    return socket.create_connection(("127.0.0.1", server.port), timeout, (source, 0) if source else None)
+
+
+def exchange(server, request, source=None, timeout=30):
+    """Sends bytes as they are; all that comes until the server closes, or until it has answered."""
+    with connect(server, source, timeout) as stream:
+        try:
+            stream.sendall(request)
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # Refused while we were still talking: what was said may be there all the same.
+        answer = b""
+        while True:
+            try:
+                piece = stream.recv(65536)
+            except ConnectionResetError:
+                return answer
+            if not piece:
+                return answer
+            answer += piece
+            head, gap, body = answer.partition(b"\r\n\r\n")
+            length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            if gap and length and len(body) >= int(length[0].split(b":")[1]):
+                return answer
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else -1
+
+
+def established(server):
+    """The kernel's list of connections that the server has accepted, with its state in words."""
+    wanted = f"0100007F:{server.port:04X}"
+    with open("/proc/net/tcp") as file:
+        return ["ESTAB" for line in file if line.split()[1] == wanted and line.split()[3] == "01"]
+
+
+class Poller:
+    """A node that polls as ours do: with the mark of its last answer, ready to wait."""
+
+    def __init__(self, scene, node, wait, path=None):
+        self.scene, self.node, self.wait = scene, node, wait
+        self.path = path or f"/api/v1/reservations/nodes/{node.id}/workloads"
+        self.mark, self.cursor, self.polls = None, 0, 0
+
+    def poll(self):
+        """Status, entries, headers; the cursor follows."""
+        headers = {"Prefer": f"wait={self.wait}"}
+        if self.mark:
+            headers["If-None-Match"] = self.mark
+        self.polls += 1
+        status, answer, text = self.scene.server.send("GET", f"{self.path}?from={self.cursor}", headers)
+        self.mark = answer.get("Etag")
+        if "X-Last-Id" in answer:
+            self.cursor = int(answer["X-Last-Id"]) + 1
+        return status, (json.loads(text) or []) if status == 200 else [], answer

@@ -151,9 +151,11 @@ Task<Result<>> note_port(State state, std::filesystem::path volume, std::uint16_
 {
     const auto path = volume / port_file;
     const auto text = std::to_string(port);
-    if (kernel::read_file(path, 16).value_or("") == text) co_return Result<>{};
+    auto& disks = state->node.resources.disks;
+    const auto noted = co_await disks.run([&] { return kernel::read_file(path, 16); });
+    if (noted.value_or("") == text) co_return Result<>{};
     CO_FP("engine.zdb.port");
-    co_return kernel::write_file_atomically(path, text, 0600);
+    co_return co_await disks.run([&] { return kernel::write_file_atomically(path, text, 0600); });
 }
 
 /// Servers that have a volume and no note: the database had to be begun anew. What they hold is
@@ -170,7 +172,8 @@ Task<Result<>> find_servers(State state)
         if (known && !known->empty()) continue;
         auto found = std::make_shared<ZdbState>(node, std::string{});
         found->pool = volume.pool;
-        const auto text = kernel::read_file(volume.path / port_file, 16);
+        const auto text = co_await node.resources.disks.run(
+            [&] { return kernel::read_file(volume.path / port_file, 16); });
         if (const auto port = text ? to_number<std::uint16_t>(*text) : std::nullopt) {
             CO_TRY_DO(
                 co_await node.resources.set_fact("zdb.port." + volume.pool, std::to_string(*port)));
@@ -364,6 +367,9 @@ Task<Result<>> remove_namespace(State state)
 Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t until)
 {
     std::size_t gone = 0;
+    // Mostly there is nothing to do, and whoever has the turn may be starting a server.
+    CO_TRY(const auto glance, co_await read_kept(this));
+    if (glance.empty() || glance.front().since > until) co_return gone;
     const auto guard = co_await zdb_turn.lock();
     CO_TRY(auto kept, co_await read_kept(this));
     while (!kept.empty() && kept.front().since <= until) {

@@ -30,6 +30,11 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// Between two starts of a server that does not live.
+constexpr milliseconds first_pause{50};
+constexpr milliseconds longest_pause{5000};
+constexpr milliseconds least_life{200};
+
 /// What is known of a living mount. Lives as long as the mount is ours.
 struct Held {
     explicit Held(MountRecord known) : record{std::move(known)} {}
@@ -286,6 +291,7 @@ private:
     {
         milliseconds pause{0};
         for (;;) {
+            const auto begun = Clock::now();
             if (held->server) (void)co_await wait_for_exit(&*held->server);  // Why is in its log.
             co_await asio::this_coro::throw_if_cancelled(true);
             if (held->removing) co_return;
@@ -295,9 +301,13 @@ private:
                 held->fuse = {};
                 co_return;
             }
+            // Programs wait for their files meanwhile: only one that dies at once is started ever
+            // more rarely.
+            pause = Clock::now() - begun >= least_life
+                        ? milliseconds{0}
+                        : std::clamp(pause * 2, first_pause, longest_pause);
             co_await sleep_for(pause);
             if (held->removing) co_return;
-            const auto begun = Clock::now();
             const auto replaced = co_await serve_with_new_process(held);
             ++held->replaced;
             if (replaced)
@@ -310,10 +320,6 @@ private:
                     "flist server died and could not be replaced key={} error={}",
                     held->record.key,
                     replaced.error().message);
-            const bool lived = Clock::now() - begun > seconds{10};
-            pause = lived || held->replaced < 3
-                        ? milliseconds{0}
-                        : std::min(pause * 2 + milliseconds{50}, milliseconds{5000});
         }
     }
 

@@ -110,6 +110,7 @@ private:
     std::optional<kernel::RouteSocket> here_;
     /// What is in force, with its key: to repair a tunnel, and to go back to after a failed update.
     std::map<std::string, NetworkResource> in_force_;
+    std::vector<kernel::Child> children_;  ///< Tunnels' processes that this agent started.
 };
 
 }  // namespace znode::network

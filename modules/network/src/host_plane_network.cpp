@@ -186,7 +186,8 @@ Result<> HostPlane::build_tunnel(
     const NetworkResource& resource, const NetworkRecord& record, int space)
 {
     const auto place = tunnel_place(record.id, space);
-    TRY_DO(ensure_tunnel_device(place));
+    TRY(auto started, ensure_tunnel_device(place));
+    if (started) children_.push_back(*std::move(started));
     FP("network.resource.device");
     TRY(const auto tunnel, open_tunnel(place));
     TRY(const auto present, tunnel->read());
@@ -260,6 +261,11 @@ Result<> HostPlane::repair_tunnel(const std::string& network_id)
 
 Result<std::optional<kernel::Child>> HostPlane::tunnel_of(const std::string& network_id)
 {
+    // One that was killed before it was watched: nobody else hears of its end.
+    std::erase_if(children_, [](const auto& child) {
+        const auto ended = child.poll();
+        return !ended || *ended;
+    });
     if (!network(network_id)) return std::nullopt;
     return tunnel_process(tunnel_place(network_id, -1));
 }

@@ -80,7 +80,7 @@ Result<kernel::Fd> take_tun(const TunnelPlace& place)
     }
 }
 
-Result<> start_process(const TunnelPlace& place)
+Result<kernel::Child> start_process(const TunnelPlace& place)
 {
     TRY_DO(kernel::remove_file(place.socket()));
     TRY(const auto tun, take_tun(place));
@@ -97,11 +97,11 @@ Result<> start_process(const TunnelPlace& place)
     spec.descriptors = {{output.get(), 1}, {output.get(), 2}, {tun.get(), 3}};
     spec.new_session = true;
     spec.cgroup_procs = place.cgroup_procs;
-    TRY(const auto process, kernel::Child::spawn(spec));
+    TRY(auto process, kernel::Child::spawn(spec));
 
     const auto until = Clock::now() + start_patience;
     for (;;) {
-        if (kernel::make_userspace_tunnel(place.socket())->read()) return {};
+        if (kernel::make_userspace_tunnel(place.socket())->read()) return process;
         pollfd ended{process.pidfd(), POLLIN, 0};
         if (::poll(&ended, 1, 1) == 1) {
             TRY(const auto exit, process.poll());
@@ -112,30 +112,38 @@ Result<> start_process(const TunnelPlace& place)
                     printable(trim(said), 300));
         }
         if (Clock::now() < until) continue;
-        (void)process.signal(SIGKILL);  // It is of no use, and its end is reported as a timeout.
+        // It is of no use, and its end is reported as a timeout.
+        (void)process.signal(SIGKILL);
+        (void)process.wait(2s);
         return fail(Errc::timeout, "start " + place.program + ": no answer after 5 s");
     }
 }
 
-Result<> ensure_userspace_device(const TunnelPlace& place, kernel::RouteSocket& inside)
+Result<std::optional<kernel::Child>> ensure_userspace_device(
+    const TunnelPlace& place, kernel::RouteSocket& inside)
 {
+    std::optional<kernel::Child> started;
     TRY(const auto process, find_process(place));
     TRY(const auto present, inside.link(place.name));
     if (process && !present) TRY_DO(end_process(place));
-    if (!process || !present) TRY_DO(start_process(place));
+    if (!process || !present) {
+        TRY(started, start_process(place));
+    }
 
     TRY(const auto link, inside.need_link(place.name));
     if (link.mtu != tunnel_mtu) TRY_DO(inside.set_mtu(link.index, tunnel_mtu));
-    return inside.set_alias(link.index, place.alias);
+    TRY_DO(inside.set_alias(link.index, place.alias));
+    return started;
 }
 
 }  // namespace
 
-Result<> ensure_tunnel_device(const TunnelPlace& place)
+Result<std::optional<kernel::Child>> ensure_tunnel_device(const TunnelPlace& place)
 {
     TRY(auto inside, kernel::RouteSocket::open_in(place.netns));
-    return place.kind == WireGuardKind::kernel ? ensure_kernel_device(place, inside)
-                                               : ensure_userspace_device(place, inside);
+    if (place.kind != WireGuardKind::kernel) return ensure_userspace_device(place, inside);
+    TRY_DO(ensure_kernel_device(place, inside));
+    return std::nullopt;
 }
 
 Result<std::unique_ptr<kernel::Tunnel>> open_tunnel(const TunnelPlace& place)

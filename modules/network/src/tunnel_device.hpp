@@ -34,7 +34,8 @@ struct TunnelPlace {
 };
 
 /// Makes sure that a device exists and is served. The link is left as it is, or down when new.
-Result<> ensure_tunnel_device(const TunnelPlace& place);
+/// The process that had to be started for it, if any: the caller's child.
+Result<std::optional<kernel::Child>> ensure_tunnel_device(const TunnelPlace& place);
 
 /// Its protocol side.
 Result<std::unique_ptr<kernel::Tunnel>> open_tunnel(const TunnelPlace& place);

@@ -22,6 +22,7 @@ namespace znode::engine {
 /// What the plans of this node's types are made with. References outlive the planner.
 struct Resources {
     asio::io_context& loop;
+    Blocking& disks;  ///< The lanes for files that may hold a caller up.
     const identity::Identity& identity;
     storage::Volumes& volumes;
     network::Networks& networks;
