@@ -111,6 +111,9 @@ class Scene:
     def volume(self, name):
         return self.deploy(name, f'volume.v = {{ node = "{self.id}", size = "1GiB", type = "ssd" }}\n')
 
+    def problems(self, word):
+        return [p for p in self.grid.ctl_json(3, "status")["problems"] if word in p["text"]]
+
     def talk(self):
         """Empty in the moment in which the program writes it anew."""
         with open(f"/proc/{self.pid.pid}/root/tmp/talk") as file:
@@ -122,31 +125,34 @@ class Scene:
         wait_for(lambda: self.visits.answered > before + 3, 10, "the service answers over WireGuard")
 
 
-def full(scene, disk, order, words):
-    """While the disk is full, `order` is refused with `words`; afterwards it succeeds."""
+def new_work_is_refused(scene, disk):
+    done = scene.volume(disk + "1")
+    text = done.stdout + done.stderr
+    expect(done.returncode == 1, f"{disk}: taken on a full disk: {text}")
+    expect(disk in text, f"'{disk}' is not in: {text}")
+    print(f"     {disk}: refused: {text.strip().splitlines()[-1][:170]}")
+    wait_for(lambda: scene.problems(disk), 15, f"{disk}: the status tells of it")
+
+
+def new_work_is_taken(scene, disk):
+    begun = time.monotonic()
+    wait_for(lambda: not scene.problems(disk), RECOVERY, f"{disk}: the status is clean again")
+    done = scene.volume(disk + "2")
+    expect(done.returncode == 0, f"{disk}: refused although there is room: {done.stdout}{done.stderr}")
+    print(f"     {disk}: as before {time.monotonic() - begun:.1f} s after there was room")
+
+
+def full(scene, disk):
+    """While the disk is full, new work is refused and what runs goes on."""
     complaints = len(scene.lines.complaints)
     scene.node.fill(disk)
     try:
         scene.the_program_goes_on()
-        if order:
-            done = order(disk + "1")
-            text = done.stdout + done.stderr
-            expect(done.returncode == 1, f"{disk}: taken on a full disk: {text}")
-            for word in words:
-                expect(word in text, f"{disk}: '{word}' is not in: {text}")
-            print(f"     {disk}: refused: {text.strip().splitlines()[-1][:170]}")
-            wait_for(lambda: [p for p in scene.grid.ctl_json(3, "status")["problems"] if words[0] in p["text"]], 15,
-                     f"{disk}: the status tells of it")
+        new_work_is_refused(scene, disk)
         scene.the_program_goes_on()
     finally:
         scene.node.free(disk)
-    begun = time.monotonic()
-    if order:
-        wait_for(lambda: not [p for p in scene.grid.ctl_json(3, "status")["problems"] if words[0] in p["text"]], RECOVERY,
-                 f"{disk}: the status is clean again")
-        done = order(disk + "2")
-        expect(done.returncode == 0, f"{disk}: refused although there is room: {done.stdout}{done.stderr}")
-    print(f"     {disk}: as before {time.monotonic() - begun:.1f} s after there was room")
+    new_work_is_taken(scene, disk)
     scene.the_program_goes_on()
     expect(scene.lines.complaints[complaints:] == [], f"{disk}: {scene.lines.complaints[complaints:][:5]}")
 
@@ -171,6 +177,7 @@ def full_logs(scene):
     scene.node.fill("logs")
     try:
         until = time.monotonic() + 12
+        new_work_is_refused(scene, "logs")
         while time.monotonic() < until:
             scene.the_program_goes_on()
     finally:
@@ -183,6 +190,7 @@ def full_logs(scene):
     expect(bool(told) == (scene.lines.lost > lost), f"{scene.lines.lost - lost} lines are lost, and the log says {told}")
     expect(told == scene.lines.complaints, f"{scene.lines.complaints[:5]}")
     scene.lines.complaints.clear()
+    new_work_is_taken(scene, "logs")
     scene.the_program_goes_on()
 
 
@@ -193,9 +201,9 @@ def main():
     def body():
         with SmallDisks(grid) as node:
             scene = Scene(grid, node)
-            check("full state disk", full, scene, "state", scene.volume, ["state"])
+            check("full state disk", full, scene, "state")
             check("full log disk", full_logs, scene)
-            check("full cache", full, scene, "cache", None, [])
+            check("full cache", full, scene, "cache")
             check("full pool", full_pool, scene)
             scene.lines.stop()
             scene.visits.stop()

@@ -4,9 +4,11 @@ everything he can do wrong, and agents that are killed. All assertions are made 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -64,8 +66,9 @@ def the_status_shows_what_runs(grid):
     logs = grid.ctl(1, "logs", container["gwid"], "--tail", "500")
     expect("line 200 of 200" in logs, "znodectl logs does not show the last line")
     expect("listening on port 8000" in logs, "znodectl logs does not show the start")
-    for view in ("storage", "network", "capacity", "doctor", "flists"):
-        grid.ctl(1, view) if view != "doctor" else None
+    for view, word in (("storage", "volume"), ("network", "172.20"), ("capacity", "ru"), ("doctor", "btrfs"), ("flists", "web.flist")):
+        shown = grid.ctl(1, view)
+        expect(word in shown.lower(), f"'{word}' is not in what znodectl {view} shows: {shown}")
 
 
 @test
@@ -229,8 +232,22 @@ def a_wrong_config_is_refused_with_every_mistake(grid):
     grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", "--check-config")
     twice = grid.run("node1", grid.binaries + "/znoded", "--config", grid.folder + "/node1/znoded.toml", check=False)
     expect(twice.returncode == 1 and "another znoded" in twice.stderr, f"a second agent: {twice.returncode} {twice.stderr}")
-    user = grid.run("node1", "setpriv", "--reuid=65534", "--clear-groups", grid.binaries + "/znoded", "--config", path, check=False)
-    expect(user.returncode == 2, f"a config that is read as nobody: {user.returncode} {user.stderr}")
+    # What everybody can read and run, in a folder that everybody can enter.
+    with tempfile.TemporaryDirectory(prefix="znode-public-", dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        program, config = folder + "/znoded", folder + "/znoded.toml"
+        shutil.copy(grid.binaries + "/znoded", program)
+        shutil.copy(grid.folder + "/node1/znoded.toml", config)
+        os.chmod(config, 0o644)
+
+        def as_nobody():
+            return grid.run("node1", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "--config", config,
+                            check=False)
+        user = as_nobody()
+        expect(user.returncode == 1 and "needs root" in user.stderr, f"without root: {user.returncode} {user.stderr}")
+        os.chmod(config, 0o600)
+        user = as_nobody()
+        expect(user.returncode == 2 and config in user.stderr, f"a config that cannot be read: {user.returncode} {user.stderr}")
 
 
 @test

@@ -183,18 +183,21 @@ def one_address_too_many_requests(binaries):
                         break
                     answer += piece
             return answer
-        begun = time.monotonic()
+        begun, sent, good, refused = time.monotonic(), 0, 0, 0
         with concurrent.futures.ThreadPoolExecutor(8) as many:
-            answers = b"".join(many.map(flood, [3000] * 8))
+            # A slow machine needs more of them to be more than is allowed.
+            while not refused and sent < 1_000_000:
+                answers = b"".join(many.map(flood, [3000] * 8))
+                sent += 24_000
+                good += answers.count(b" 200 OK")
+                refused += answers.count(b" 429 ")
         allowed = 2000 + 1000 * (time.monotonic() - begun)
-        good, refused = answers.count(b" 200 OK"), answers.count(b" 429 ")
-        expect(good + refused == 24_000, "each gets an answer")
+        expect(good + refused == sent, "each gets an answer")
         expect(2000 <= good <= allowed + 1, f"{good} of {allowed:.0f} that are allowed were answered")
-        # A machine too slow to go beyond what is allowed has nothing to refuse.
-        expect(refused > 0 or allowed > 20_000, "the rest was refused")
-        expect(not refused or b"Retry-After: 1" in answers, "the refusal says when to come again")
+        expect(refused > 0, f"none of {sent} requests at once was refused")
+        expect(b"Retry-After: 1" in answers, "the refusal says when to come again")
         expect(status_of(exchange(server, request, source="127.0.0.2")) == 200, "other addresses are served")
-        print(f"  of 24000 requests at once {good} were answered and {refused} refused with 429")
+        print(f"  of {sent} requests at once {good} were answered and {refused} refused with 429")
 
 
 @test

@@ -30,7 +30,7 @@ class Six:
         lines = set()
         with open("/proc/self/mounts") as file:
             lines.update("mount " + line.split()[1] for line in file)
-        for command in (["ip", "netns", "list"], ["losetup", "-a"]):
+        for command in (["ip", "netns", "list"], ["losetup", "-a"], ["nft", "list", "tables"]):
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
             lines.update(" ".join(command) + ": " + line.split(" (id")[0] for line in done.stdout.splitlines())
         done = subprocess.run(["ip", "-o", "link"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
