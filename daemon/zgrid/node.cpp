@@ -2,6 +2,7 @@
 #include "commands.hpp"
 #include "grid/document.hpp"
 #include "network_order.hpp"
+#include "placement.hpp"
 #include "session.hpp"
 #include "status/terminal.hpp"
 #include "status/time.hpp"
@@ -38,7 +39,10 @@ Task<Result<>> list_nodes(Context* context, NodeOptions options)
     if (options.farm != 0) options.filter.farm = options.farm;
     CO_TRY(auto nodes, co_await session->api->nodes(options.filter));
     const auto now = unix_now();
-    if (options.up) std::erase_if(nodes, [&](const auto& node) { return !is_up(node, now); });
+    // Explorers compare with what a node has in total.
+    std::erase_if(nodes, [&](const auto& node) {
+        return !has_free(node, options.filter) || (options.up && !is_up(node, now));
+    });
     if (context->json) {
         print(grid::list_to_json(nodes) + '\n');
         co_return Result<>{};
@@ -171,14 +175,14 @@ void add_node(CLI::App& app, Context& context)
     node->require_subcommand(1);
     auto options = std::make_shared<NodeOptions>();
 
-    auto* find = node->add_subcommand("list", "machines, by farm, place and size");
+    auto* find = node->add_subcommand("list", "machines, by farm, place and what they have free");
     find->add_option("--farm", options->farm);
     find->add_option("--city", options->filter.city);
     find->add_option("--country", options->filter.country);
-    find->add_option("--cru", options->filter.cru, "at least so many CPUs in total");
-    find->add_option("--mru", options->filter.mru, "at least so many GiB of memory in total");
-    find->add_option("--sru", options->filter.sru, "at least so many GiB of SSD in total");
-    find->add_option("--hru", options->filter.hru, "at least so many GiB of HDD in total");
+    find->add_option("--cru", options->filter.cru, "at least so many CPUs free");
+    find->add_option("--mru", options->filter.mru, "at least so many GiB of memory free");
+    find->add_option("--sru", options->filter.sru, "at least so many GiB of SSD free");
+    find->add_option("--hru", options->filter.hru, "at least so many GiB of HDD free");
     find->add_flag("--up", options->up, "only those heard of within ten minutes");
     find->callback([&context, options] { execute(context, list_nodes(&context, *options)); });
 

@@ -238,6 +238,19 @@ Result<Placement> place(const Deployment& deployment, const PlacementFacts& fact
     return Placer{deployment, facts}.run();
 }
 
+bool has_free(const grid::Node& node, const explorer::NodeFilter& wanted)
+{
+    const auto& total = node.total_resources;
+    const auto& used = node.reserved_resources;
+    // Nodes may report a little more in use than they have.
+    const auto holds = [](auto all, auto taken, std::uint64_t least) {
+        return least == 0 ||
+               static_cast<double>(all) - static_cast<double>(taken) >= static_cast<double>(least);
+    };
+    return holds(total.cru, used.cru, wanted.cru) && holds(total.mru, used.mru, wanted.mru) &&
+           holds(total.sru, used.sru, wanted.sru) && holds(total.hru, used.hru, wanted.hru);
+}
+
 Result<std::map<std::string, IpNetwork>> divide(
     const IpNetwork& range,
     const std::vector<std::string>& nodes,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "deployment.hpp"
+#include "explorer/customer_api.hpp"
 #include "grid/node.hpp"
 #include "state.hpp"
 
@@ -31,6 +32,9 @@ struct Placement {
 /// the most free memory (for storage: the most free disk of its type). Errc::exhausted or invalid
 /// names the part for which there is no place, and why.
 Result<Placement> place(const Deployment& deployment, const PlacementFacts& facts);
+
+/// Whether the node has so much unreserved; farm and place are not looked at.
+bool has_free(const grid::Node& node, const explorer::NodeFilter& wanted);
 
 /// The /24s that the nodes of a network get: what is known stays, new ones take the first free,
 /// beginning with the second (.1.0/24). Errc::exhausted when the range is used up.
