@@ -63,6 +63,7 @@ public:
         for (const auto& wish : deployment_.zdbs) CO_TRY_DO(co_await order_zdb(&wish));
         for (const auto& wish : deployment_.containers) CO_TRY_DO(co_await order_container(&wish));
         CO_TRY_DO(co_await end_what_is_not_wished());
+        state_.release();
         if (options.wait) CO_TRY_DO(co_await progress_.wait({}, patience_));
         co_return Result<>{};
     }
@@ -72,7 +73,14 @@ public:
 private:
     Task<Result<>> gather()
     {
-        for (const auto& [key, item] : known_) {
+        CO_TRY(const auto mine, co_await session_.api->workloads(grid::NextAction::deploy));
+        for (auto& [key, item] : known_) {
+            // Ordered, but the answer was never heard.
+            if (item.workload == 0)
+                for (const auto& workload : mine)
+                    if (is_alive(workload) && carries(workload, item.token))
+                        item.workload = workload.id;
+            if (item.workload == 0) continue;
             auto workload = co_await session_.api->workload(item.workload);
             if (!workload && workload.error().code != Errc::not_found)
                 co_return tl::unexpected(std::move(workload).error());
@@ -99,7 +107,6 @@ private:
                 std::ranges::find(pool_.node_ids, node.node_id) != pool_.node_ids.end())
                 facts_.nodes.push_back(std::move(node));
 
-        CO_TRY(const auto mine, co_await session_.api->workloads(grid::NextAction::deploy));
         for (const auto& workload : mine)
             if (const auto* container = std::get_if<grid::Container>(&workload.data))
                 for (const auto& connection : container->network_connection)
@@ -253,12 +260,18 @@ private:
     Task<Result<>> order(
         std::string key, std::string fingerprint, grid::Workload::Data data, std::string ip)
     {
-        auto workload = common_workload(session_, pool_.pool_id, placement_.parts.at(key));
-        workload.description = deployment_.name + ": " + key;
+        const auto& node = placement_.parts.at(key);
+        auto& item = known_[key];
+        // A number is heard only after the workload exists; by the token the next run finds one
+        // of which none was heard. The same wish keeps its token: an earlier POST may still land.
+        const bool again = item.workload == 0 && item.fingerprint == fingerprint;
+        item = {0, node, std::move(fingerprint), std::move(ip), again ? item.token : new_token()};
+        CO_TRY_DO(state_.save());
+        auto workload = common_workload(
+            session_, pool_.pool_id, node, deployment_.name + ": " + key, item.token);
         workload.data = std::move(data);
-        const auto node = workload.node_id;
         CO_TRY(const auto* ordered, co_await progress_.post(key, std::move(workload)));
-        known_[key] = {ordered->id, node, std::move(fingerprint), std::move(ip)};
+        item.workload = ordered->id;
         co_return state_.save();
     }
 
@@ -447,7 +460,11 @@ private:
 Task<Result<>> deploy(Context* context, Deployment deployment, DeployOptions options)
 {
     CO_TRY(auto session, co_await open_session(context, Who::user));
-    CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
+    // A mere question waits for nobody.
+    auto opened = options.dry_run
+                      ? State::load(context->identity, context->explorer, session->user())
+                      : co_await open_state(context, session.get());
+    CO_TRY(auto state, std::move(opened));
     Deployer deployer{*context, *session, state, std::move(deployment)};
     auto outcome = co_await deployer.run(options);
     if (context->json && !options.dry_run) print(deployer.progress().json());

@@ -52,13 +52,14 @@ Task<Result<>> create_network(Context* context, NetworkOptions options)
 {
     CO_TRY(auto order, network_order_of(options));
     CO_TRY(auto session, co_await open_session(context, Who::user));
-    CO_TRY(auto state, State::load(context->identity, context->explorer, session->user()));
+    CO_TRY(auto state, co_await open_state(context, session.get()));
     const auto wanted = options.pool != 0 ? std::optional{options.pool} : std::nullopt;
     CO_TRY(const auto pool, co_await choose_pool(session.get(), wanted, order.nodes));
 
     Progress progress{*context, *session};
     auto outcome =
         co_await run_network_order(session.get(), &state, &progress, order, pool.pool_id);
+    state.release();
     if (outcome && !options.no_wait) outcome = co_await progress.wait({}, std::chrono::minutes{10});
     if (context->json) print(progress.json());
     co_return outcome;

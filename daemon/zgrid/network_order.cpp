@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "identity/identity.hpp"
 #include "network/wireguard_keys.hpp"
@@ -199,8 +200,16 @@ Result<NetworkPlan> plan_network_order(
         TRY(auto resource,
             resource_of(order.name, plan.network, plan.network.members[i], peers[i]));
         plan.resources.push_back(std::move(resource));
-        if (plan.network.members[i].workload == 0) plan.changed = true;
     }
+    // What is sent differs, so all members are sent anew, and none counts as told until it was.
+    if (plan.changed) {
+        plan.network.token = new_token();
+        for (auto& member : plan.network.members)
+            if (const auto old = std::exchange(member.workload, 0); old != 0)
+                plan.network.ending.push_back(old);
+    }
+    for (const auto& member : plan.network.members)
+        if (member.workload == 0) plan.changed = true;
     return plan;
 }
 

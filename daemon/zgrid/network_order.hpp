@@ -23,7 +23,7 @@ struct NetworkOrder {
 };
 
 struct NetworkPlan {
-    KnownNetwork network;  ///< As it will be; members without `workload` where it changes.
+    KnownNetwork network;  ///< As it will be; members without `workload` are to be sent.
     bool changed = false;  ///< Whether anything has to be sent.
     /// One per member, in the members' order.
     std::vector<grid::NetworkResource> resources;

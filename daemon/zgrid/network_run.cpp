@@ -1,6 +1,7 @@
 #include "network_run.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace znode::zgrid {
 
@@ -8,20 +9,43 @@ namespace {
 
 constexpr Duration update_patience = std::chrono::minutes{10};
 
-/// Forgets the numbers of parts that the explorer no longer has.
+/// Finds parts whose numbers were never heard, and forgets those that the explorer has no more.
 Task<Result<>> check_members(
-    Session* session, KnownNetwork* known, std::vector<grid::Workload>* alive)
+    Session* session, KnownNetwork* known, std::map<std::string, grid::Workload>* alive)
 {
+    const auto open = [](const KnownMember& member) { return member.workload == 0; };
+    if (!known->token.empty() && std::ranges::any_of(known->members, open)) {
+        CO_TRY(const auto mine, co_await session->api->workloads(grid::NextAction::deploy));
+        for (const auto& workload : mine)
+            for (auto& member : known->members)
+                if (open(member) && member.node == workload.node_id && is_alive(workload) &&
+                    carries(workload, known->token))
+                    member.workload = workload.id;
+    }
     for (auto& member : known->members) {
         if (member.workload == 0) continue;
         auto workload = co_await session->api->workload(member.workload);
         if (!workload && workload.error().code != Errc::not_found)
             co_return tl::unexpected(std::move(workload).error());
         if (workload && is_alive(*workload))
-            alive->push_back(std::move(*workload));
+            alive->insert_or_assign(member.node, std::move(*workload));
         else
             member.workload = 0;
     }
+    co_return Result<>{};
+}
+
+/// Ends a workload unless that was asked for before.
+Task<Result<>> end_workload(Session* session, std::int64_t id)
+{
+    const auto workload = co_await session->api->workload(id);
+    if (!workload) {
+        if (workload.error().code == Errc::not_found) co_return Result<>{};
+        co_return tl::unexpected(workload.error());
+    }
+    if (!is_alive(*workload)) co_return Result<>{};
+    const auto ended = co_await session->api->delete_workload(id);
+    if (!ended && ended.error().code != Errc::exists) co_return tl::unexpected(ended.error());
     co_return Result<>{};
 }
 
@@ -90,7 +114,7 @@ Task<Result<>> run_network_order(
 {
     auto& networks = state->grid().networks;
     std::optional<KnownNetwork> before;
-    std::vector<grid::Workload> alive;
+    std::map<std::string, grid::Workload> alive;
     if (const auto at = networks.find(order.name); at != networks.end()) {
         before = at->second;
         CO_TRY_DO(co_await check_members(session, &*before, &alive));
@@ -105,33 +129,33 @@ Task<Result<>> run_network_order(
     const auto key = [&](const std::string& node) {
         return "network." + order.name + "@" + node.substr(0, 8);
     };
-    if (!plan.changed) {
-        for (const auto& workload : alive) progress->keep(key(workload.node_id), workload);
-        co_return Result<>{};
-    }
-
-    plan.network.pool = pool;
-    std::set<std::string> posted;
-    for (std::size_t i = 0; i < plan.resources.size(); ++i) {
-        auto& member = plan.network.members[i];
-        auto workload = common_workload(*session, pool, member.node);
-        workload.description = "network " + order.name;
+    if (plan.changed) plan.network.pool = pool;
+    // Before the first POST, and as not ordered yet: an order whose keys were lost could never be
+    // changed again, and one that was stopped half-way is taken up where it stopped.
+    auto& known = networks[order.name] = plan.network;
+    CO_TRY_DO(state->save());
+    std::set<std::string> parts;
+    for (std::size_t i = 0; i < known.members.size(); ++i) {
+        auto& member = known.members[i];
+        parts.insert(key(member.node));
+        if (member.workload != 0) {
+            progress->keep(key(member.node), alive.at(member.node));
+            continue;
+        }
+        auto workload =
+            common_workload(*session, pool, member.node, "network " + order.name, known.token);
         workload.data = plan.resources[i];
-        // Keys first: an order whose keys were lost could never be changed again.
-        networks[order.name] = plan.network;
-        CO_TRY_DO(state->save());
         CO_TRY(const auto* ordered, co_await progress->post(key(member.node), std::move(workload)));
         member.workload = ordered->id;
-        posted.insert(key(member.node));
-        networks[order.name] = plan.network;
         CO_TRY_DO(state->save());
     }
-    if (alive.empty()) co_return Result<>{};
+    if (known.ending.empty()) co_return Result<>{};
 
-    CO_TRY_DO(co_await progress->wait(posted, update_patience));
-    for (const auto& old : alive) {
-        const auto ended = co_await session->api->delete_workload(old.id);
-        if (!ended && ended.error().code != Errc::exists) co_return tl::unexpected(ended.error());
+    CO_TRY_DO(co_await progress->wait(parts, update_patience));
+    while (!known.ending.empty()) {
+        CO_TRY_DO(co_await end_workload(session, known.ending.back()));
+        known.ending.pop_back();
+        CO_TRY_DO(state->save());
     }
     co_return Result<>{};
 }

@@ -26,7 +26,12 @@ std::string ms_text(double ms)
 
 }  // namespace
 
-grid::Workload common_workload(const Session& session, std::int64_t pool, std::string node)
+grid::Workload common_workload(
+    const Session& session,
+    std::int64_t pool,
+    std::string node,
+    std::string description,
+    const std::string& token)
 {
     grid::Workload workload;
     workload.workload_id = 1;
@@ -37,7 +42,18 @@ grid::Workload common_workload(const Session& session, std::int64_t pool, std::s
     workload.signing_request_delete.signers = {session.user()};
     workload.signing_request_delete.quorum_min = 1;
     workload.version = session.api->workload_version();
+    workload.description = std::move(description);
+    if (session.api->era() == explorer::Era::pools)
+        workload.metadata = token;
+    else
+        workload.description += " " + token;
     return workload;
+}
+
+bool carries(const grid::Workload& workload, std::string_view token)
+{
+    return !token.empty() &&
+           (workload.metadata == token || workload.description.ends_with(" " + std::string{token}));
 }
 
 void Progress::say(const std::string& line) const

@@ -55,7 +55,16 @@ private:
     Clock::time_point begin_ = Clock::now();
 };
 
-/// A workload with everything that the parts have in common.
-grid::Workload common_workload(const Session& session, std::int64_t pool, std::string node);
+/// A workload with everything that the parts have in common. The token finds it again when the
+/// answer to its POST was lost. The first era has no metadata, so it stands in the description
+/// there, which is public as well.
+grid::Workload common_workload(
+    const Session& session,
+    std::int64_t pool,
+    std::string node,
+    std::string description,
+    const std::string& token);
+/// Whether common_workload put this token into it.
+bool carries(const grid::Workload& workload, std::string_view token);
 
 }  // namespace znode::zgrid

@@ -52,6 +52,26 @@ Task<Result<std::unique_ptr<Session>>> open_session(const Context* context, Who 
     co_return session;
 }
 
+Task<Result<State>> open_state(const Context* context, const Session* session)
+{
+    // An update of a network holds it while its nodes answer; most are far quicker.
+    constexpr std::chrono::seconds patience{60};
+    const auto end = Clock::now() + patience;
+    bool said = false;
+    for (;;) {
+        auto state = State::load_for_change(context->identity, context->explorer, session->user());
+        if (state || state.error().code != Errc::unavailable) co_return state;
+        if (Clock::now() > end)
+            co_return fail(
+                Errc::unavailable,
+                state.error().message + "; waited " + std::to_string(patience.count()) +
+                    " s, try again when it has ended");
+        if (!std::exchange(said, true))
+            std::fprintf(stderr, "zgrid: waiting: %s\n", state.error().message.c_str());
+        co_await sleep_for(std::chrono::milliseconds{100});
+    }
+}
+
 std::int64_t unix_now()
 {
     return std::chrono::duration_cast<std::chrono::seconds>(

@@ -4,6 +4,7 @@
 
 #include "context.hpp"
 #include "explorer/customer_api.hpp"
+#include "state.hpp"
 
 namespace znode::zgrid {
 
@@ -23,6 +24,9 @@ enum class Who { anybody, key, user };
 /// Loads the identity and gets ready; asks the explorer for its era unless that was given. The
 /// session outlives what its API gives out. Errc::not_found says how to make an identity.
 Task<Result<std::unique_ptr<Session>>> open_session(const Context* context, Who who);
+
+/// The state to be changed. Waits for another zgrid that is at it, but not for ever.
+Task<Result<State>> open_state(const Context* context, const Session* session);
 
 /// Seconds since 1970.
 std::int64_t unix_now();

@@ -1,10 +1,18 @@
 #include "state.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <random>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
+#include "base/hex.hpp"
+#include "base/text.hpp"
 #include "explorer/node_api.hpp"
 #include "kernel/files.hpp"
 
@@ -66,7 +74,9 @@ Json to_json(const KnownNetwork& network)
         {"range", network.range.text()},
         {"pool", network.pool},
         {"members", members},
-        {"accesses", accesses}};
+        {"accesses", accesses},
+        {"token", network.token},
+        {"ending", network.ending}};
 }
 
 KnownNetwork known_network_of(const Json& json)
@@ -83,6 +93,9 @@ KnownNetwork known_network_of(const Json& json)
         access.private_key = Secret{each.at("private_key").get<std::string>()};
         access.ipv4 = each.at("ipv4").get<bool>();
     }
+    // Files of earlier versions have neither.
+    network.token = json.value("token", "");
+    network.ending = json.value("ending", std::vector<std::int64_t>{});
     return network;
 }
 
@@ -98,7 +111,8 @@ Json to_json(const KnownGrid& grid)
                 {"workload", item.workload},
                 {"node", item.node},
                 {"fingerprint", item.fingerprint},
-                {"ip", item.ip}};
+                {"ip", item.ip},
+                {"token", item.token}};
         deployments[name] = list;
     }
     return {{"networks", networks}, {"deployments", deployments}};
@@ -117,11 +131,45 @@ KnownGrid grid_of(const Json& json)
                     item.at("workload").get<std::int64_t>(),
                     item.at("node").get<std::string>(),
                     item.at("fingerprint").get<std::string>(),
-                    item.at("ip").get<std::string>()});
+                    item.at("ip").get<std::string>(),
+                    item.value("token", "")});
     return grid;
 }
 
+/// The lock is on a file beside, since the file itself is replaced. It is never removed: who waits
+/// for it may have it open.
+Result<kernel::Fd> lock_beside(const std::filesystem::path& file)
+{
+    const auto path = file.string() + ".lock";
+    TRY(auto lock, kernel::open_file(path, O_RDWR | O_CREAT, 0600));
+    const int err =
+        error_of(kernel::retry_eintr([&] { return ::flock(lock.get(), LOCK_EX | LOCK_NB); }));
+    if (err == EWOULDBLOCK) {
+        const auto holder = kernel::read_file(path);
+        return fail(
+            Errc::unavailable,
+            "another zgrid" +
+                (holder && !trim(*holder).empty()
+                     ? ", process " + printable(trim(*holder), 16) + ","
+                     : std::string{}) +
+                " is changing " + file.string());
+    }
+    if (err != 0) return fail_errno(err, "lock " + path);
+    const auto pid = std::to_string(::getpid()) + '\n';
+    // Only for the words above: the lock holds without them.
+    if (::ftruncate(lock.get(), 0) == 0) (void)!::pwrite(lock.get(), pid.data(), pid.size(), 0);
+    return lock;
+}
+
 }  // namespace
+
+std::string new_token()
+{
+    std::random_device chance;
+    std::string bytes;
+    while (bytes.size() < 16) bytes += static_cast<char>(chance() & 0xffU);
+    return to_hex(bytes);
+}
 
 const KnownMember* KnownNetwork::member(std::string_view node) const
 {
@@ -160,8 +208,18 @@ Result<State> State::load(
     return state;
 }
 
+Result<State> State::load_for_change(
+    const std::filesystem::path& identity, const std::string& explorer, std::int64_t user)
+{
+    TRY(auto lock, lock_beside(identity.string() + ".state"));
+    TRY(auto state, load(identity, explorer, user));
+    state.lock_ = std::move(lock);
+    return state;
+}
+
 Result<> State::save() const
 {
+    if (!lock_) return fail(Errc::internal, file_.string() + " was read, but not to be changed");
     auto json = Json::parse(others_);
     json[key_] = to_json(grid_);
     auto text = json.dump(1) + '\n';
