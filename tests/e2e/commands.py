@@ -3,10 +3,13 @@
 
 commands.py BINARIES
 """
+import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import challenge
@@ -24,6 +27,7 @@ class Grid:
 
     def __init__(self, binaries, server):
         self.binaries, self.server = binaries, server
+        self.host = None  # Of a proxy, where zgrid shall take one.
         self.node, self.gateway = customer.Party(0x80), customer.Party(0x90)
         for who in ("farmer", "customer"):
             self.zgrid("user", "create", who, "--email", who + "@example.org", who=who)
@@ -34,10 +38,13 @@ class Grid:
                 "location": {"country": "Austria", "city": "Salzburg"}, "dns_nameserver": ["ns.example.org"],
                 "tcp_router_port": 18000}, party)
 
+    def command(self, *arguments, who="customer"):
+        return [self.binaries + "/zgrid", "--explorer", f"http://{self.host or self.server.host}",
+                "--identity", f"{self.server.folder}/{who}", *arguments]
+
     def zgrid(self, *arguments, who="customer", code=0, stdin=None):
         done = subprocess.run(
-            [self.binaries + "/zgrid", "--explorer", f"http://{self.server.host}",
-             "--identity", f"{self.server.folder}/{who}", *arguments],
+            self.command(*arguments, who=who),
             input=stdin, capture_output=True, text=True, timeout=60, check=False)
         expect(done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -50,6 +57,18 @@ class Grid:
         status, _, answer = self.server.send(method, "/api/v1" + path, signer.headers() if signer else {}, text)
         expect(200 <= status < 300, f"{method} {path}: {status} {answer}")
         return json.loads(answer) if answer.strip() else None
+
+    def mine(self, kind):
+        """The customer's live workloads of a type, oldest first."""
+        found = self.ask("GET", "/reservations/workloads?customer_tid=2&next_action=3") or []
+        return sorted((each for each in found if each["workload_type"] == kind), key=lambda each: each["id"])
+
+    def obey(self, workload):
+        """The node says that it has done so."""
+        gwid = f"{workload['id']}-1"
+        body = customer.Scene.result(None, self.node, gwid).replace(
+            '"category":2', f'"category":{workload["workload_type"]}')
+        self.ask("PUT", f"/reservations/nodes/{self.node.id}/workloads/{gwid}", body, self.node)
 
     def page(self):
         return self.ask("GET", f"/reservations/nodes/{self.node.id}/workloads?from=0") or []
@@ -134,6 +153,114 @@ def reservations_go_on_in_pools(grid):
     expect("nothing of yours" in grid.zgrid("reservation", "convert"), "once is enough")
 
 
+class Proxy:
+    """Stands between zgrid and the explorer. What it does with the next POST of a workload: "pass",
+    "refuse" it before the explorer hears of it, or "lose" the answer."""
+
+    def __init__(self, server):
+        self.mood, self.posts, proxy = "pass", 0, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                size = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(size).decode() if size else None
+                order = self.command == "POST" and self.path.endswith("/reservations/workloads")
+                mood, proxy.mood = (proxy.mood, "pass") if order else ("pass", proxy.mood)
+                proxy.posts += order
+                if mood == "refuse":
+                    self.send_error(403)
+                    return
+                status, headers, text = server.send(self.command, self.path, dict(self.headers), body)
+                if mood == "lose":
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                for name in ("Content-Type", "Pages"):
+                    if name in headers:
+                        self.send_header(name, headers[name])
+                self.send_header("Content-Length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_POST = do_PUT = do_DELETE = answer
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.http.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def what_is_free_is_found(grid):
+    free = lambda *wanted: [each["node_id"] for each in grid.asked("node", "list", *wanted)]
+    node = f"/nodes/{grid.node.id}"
+    grid.ask("POST", node + "/capacity", {
+        "capacity": {"cru": 8, "mru": 16, "sru": 100, "hru": 0}, "dmi": {}, "disks": {}, "hypervisor": []}, grid.node)
+    expect(free("--cru", "8", "--mru", "16") == [grid.node.id], "all of it is free")
+    grid.ask("POST", node + "/used_resources", {"cru": 2, "mru": 6, "sru": 10, "hru": 0}, grid.node)
+    expect(free("--cru", "6", "--mru", "10", "--sru", "90") == [grid.node.id], "so much is")
+    for more in (("--cru", "7"), ("--mru", "11"), ("--sru", "91"), ("--hru", "1")):
+        expect(free(*more) == [], f"{more} is not")
+
+
+def an_update_that_failed_is_not_forgotten(grid):
+    network = 10
+    words = ("network", "create", "net", "--range", "172.20.0.0/16", "--node", grid.node.id, "--no-wait",
+             "--endpoint", grid.node.id + "=198.51.100.7")
+    with Proxy(grid.server) as proxy:
+        grid.host = proxy.host
+        grid.zgrid(*words)
+        first, = grid.mine(network)
+        grid.obey(first)
+
+        proxy.mood = "refuse"
+        grid.zgrid(*words, "--access", grid.node.id, code=1)
+        expect([each["id"] for each in grid.mine(network)] == [first["id"]], "nothing is new")
+        # This one posts, and is killed while it waits for the node: the old one is not ended yet.
+        posts = proxy.posts
+        with subprocess.Popen(grid.command(*words, "--access", grid.node.id), stdout=subprocess.PIPE) as killed:
+            while proxy.posts == posts or len(grid.mine(network)) < 2:
+                expect(killed.poll() is None, "the laptop's key is sent after all")
+                time.sleep(0.05)
+            time.sleep(0.5)
+            killed.send_signal(signal.SIGKILL)
+        second = grid.mine(network)[-1]
+        expect(len(second["peers"]) == 1, f"the node hears of the laptop: {second}")
+        grid.obey(second)
+        grid.zgrid(*words, "--access", grid.node.id)
+        expect([each["id"] for each in grid.mine(network)] == [second["id"]], "one is left, and the old one ends")
+        posts = proxy.posts
+        grid.zgrid(*words, "--access", grid.node.id)
+        expect(proxy.posts == posts, "and now there is nothing to do")
+        grid.host = None
+
+
+def an_order_whose_answer_was_lost_is_found_again(grid):
+    volume = 2
+    file = grid.server.folder + "/lost.toml"
+    with open(file, "w", encoding="utf-8") as text:
+        text.write(f'name = "lost"\nvolume.data = {{ node = "{grid.node.id}", size = "1GiB", type = "ssd" }}\n')
+    before = len(grid.mine(volume))
+    with Proxy(grid.server) as proxy:
+        grid.host = proxy.host
+        proxy.mood = "lose"
+        grid.zgrid("deploy", file, code=1)
+        expect(len(grid.mine(volume)) == before + 1, "it was ordered, but nobody was told")
+        lost = grid.mine(volume)[-1]["id"]
+        kept = grid.asked("deploy", file)["workloads"]
+        expect([each["gwid"] for each in kept] == [f"{lost}-1"], f"it is taken up: {kept}")
+        expect(proxy.posts == 1 and len(grid.mine(volume)) == before + 1, "and not ordered again")
+        grid.host = None
+
+
 def strangers_are_refused_by_their_head(grid):
     """Not a command: that the program refuses before it reads 4 MB."""
     import serve
@@ -183,7 +310,8 @@ def main():
     with served.Served(sys.argv[1]) as server:
         grid = Grid(sys.argv[1], server)
         for story in (gateways, a_farmers_choices, signatures_of_users, consent, reservations_go_on_in_pools,
-                      strangers_are_refused_by_their_head):
+                      what_is_free_is_found, an_update_that_failed_is_not_forgotten,
+                      an_order_whose_answer_was_lost_is_found_again, strangers_are_refused_by_their_head):
             story(grid)
             print(f"ok   {story.__name__}", flush=True)
         only_who_is_vouched_for_is_believed(sys.argv[1], server.folder)

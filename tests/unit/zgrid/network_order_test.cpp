@@ -90,6 +90,35 @@ TEST_F(NetworkOrderTest, ANewNodeKeepsTheOthersKeysAndSubnets)
     EXPECT_EQ(grown->resources[1].iprange.text(), "172.20.3.0/24") << ".2.0 is the laptop's";
 }
 
+TEST_F(NetworkOrderTest, AnUpdateCountsAsUntoldUntilItIsSent)
+{
+    auto first = plan_network_order(order({a.node_id, b.node_id}), nullptr, {a, b});
+    ASSERT_TRUE(first);
+    first->network.members[0].workload = 7;
+    first->network.members[1].workload = 8;
+
+    auto update =
+        plan_network_order(order({a.node_id, b.node_id}, a.node_id), &first->network, {a, b});
+
+    ASSERT_TRUE(update) << update.error().message;
+    EXPECT_EQ(update->network.members[0].workload, 0);
+    EXPECT_EQ(update->network.members[1].workload, 0);
+    EXPECT_THAT(update->network.ending, testing::ElementsAre(7, 8));
+    EXPECT_NE(update->network.token, first->network.token);
+
+    // Stopped after one POST: the next run sends what is missing, and has not forgotten the old.
+    update->network.members[0].workload = 9;
+    const auto next =
+        plan_network_order(order({a.node_id, b.node_id}, a.node_id), &update->network, {a, b});
+
+    ASSERT_TRUE(next);
+    EXPECT_TRUE(next->changed);
+    EXPECT_EQ(next->network.members[0].workload, 9);
+    EXPECT_EQ(next->network.members[1].workload, 0);
+    EXPECT_THAT(next->network.ending, testing::ElementsAre(7, 8));
+    EXPECT_EQ(next->network.token, update->network.token);
+}
+
 TEST_F(NetworkOrderTest, RefusesWhatCannotWorkAndSaysWhy)
 {
     const auto other = sample_node('i', "192.168.2.5/24");

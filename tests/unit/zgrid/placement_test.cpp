@@ -115,5 +115,21 @@ TEST(DivideTest, KeepsWhatIsTakenAndEndsWithTheRange)
     EXPECT_EQ(divide(range, {"a", "b", "c", "d"}, taken).error().code, Errc::exhausted);
 }
 
+TEST(HasFreeTest, WhatIsReservedIsNotOffered)
+{
+    auto node = sample_node('a', "198.51.100.11/24", 16);
+    node.total_resources.cru = 4;
+    node.reserved_resources.cru = 1;
+    node.reserved_resources.mru = 10;
+    node.reserved_resources.sru = 200;
+
+    EXPECT_TRUE(has_free(node, {}));
+    EXPECT_TRUE(has_free(node, {.cru = 3, .mru = 6}));
+    EXPECT_FALSE(has_free(node, {.cru = 4}));
+    EXPECT_FALSE(has_free(node, {.mru = 7}));
+    EXPECT_FALSE(has_free(node, {.sru = 1})) << "more in use than it has";
+    EXPECT_FALSE(has_free(node, {.hru = 1}));
+}
+
 }  // namespace
 }  // namespace znode::zgrid
