@@ -394,18 +394,21 @@ int check_topology(const std::string& file)
     return static_cast<int>(members.size());
 }
 
-TEST(NetworkVectors, Topologies)
+class TopologyVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(TopologyVectors, EveryNodeOfTheFile)
 {
-    for (const auto* file :
-         {"network-topology-dual.json",
-          "network-topology-ipv6only.json",
-          "network-topology-twohidden.json",
-          "network-topology-noaccess.json",
-          "network-topology-allhidden.json"}) {
-        const int nodes = check_topology(file);
-        std::printf("%s: %d nodes\n", file, nodes);
-    }
+    const auto file = "network-topology-" + std::string{GetParam()} + ".json";
+    const int nodes = check_topology(file.c_str());
+    std::printf("%s: %d nodes\n", file.c_str(), nodes);
+    EXPECT_GT(nodes, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    NetworkTopologies,
+    TopologyVectors,
+    testing::Values("dual", "ipv6only", "twohidden", "noaccess", "allhidden"),
+    [](const auto& file) { return std::string{file.param}; });
 
 }  // namespace
 }  // namespace znode::network
