@@ -74,11 +74,12 @@ function(znode_static_program name)
 endfunction()
 
 # znode_test(<module> [LABEL unit|vectors|root|e2e|fuzz] SOURCES ... [LINKS target...] [TIMEOUT s]
-#            [DEPENDS program...])
+#            [DEPENDS program...] [VECTORS file=filter...])
 #
 # One test binary per module and label, named test_<module>[_<label>]; ctest runs it as a whole.
+# Of VECTORS each is a ctest of its own, vectors.<file>, and the whole is what they leave over.
 function(znode_test module)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT;PCH" "SOURCES;LINKS;DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT;PCH" "SOURCES;LINKS;DEPENDS;VECTORS")
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
   endif()
@@ -100,6 +101,18 @@ function(znode_test module)
   if(arg_DEPENDS)
     add_dependencies(${target} ${arg_DEPENDS})
   endif()
-  add_test(NAME ${module}.${arg_LABEL} COMMAND ${target})
+  set(rest)
+  foreach(pair IN LISTS arg_VECTORS)
+    string(REGEX MATCH "^([^=]+)=(.+)$" pair "${pair}")
+    set(name vectors.${CMAKE_MATCH_1})
+    set(filter ${CMAKE_MATCH_2})
+    add_test(NAME ${name} COMMAND ${target} --gtest_filter=${filter})
+    # A filter that matches nothing ends well, says gtest.
+    set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+      FAIL_REGULAR_EXPRESSION "Running 0 tests")
+    string(APPEND rest ":${filter}")
+  endforeach()
+  string(REGEX REPLACE "^:" "--gtest_filter=-" rest "${rest}")
+  add_test(NAME ${module}.${arg_LABEL} COMMAND ${target} ${rest})
   set_tests_properties(${module}.${arg_LABEL} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()
