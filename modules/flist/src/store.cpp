@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/hex.hpp"
 #include "base/text.hpp"
 #include "kernel/files.hpp"
@@ -63,6 +65,12 @@ Result<std::string> percent_decode(std::string_view text)
         out += *byte;
         i += 2;
     }
+    // They would speak to a server in our name, or break a log.
+    const auto is_control = [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    };
+    if (std::ranges::any_of(out, is_control))
+        return fail(Errc::invalid, "control characters have no place in a store's URL");
     return out;
 }
 

@@ -49,6 +49,21 @@ TEST(StoreTest, BadUrlsAreRefusedWithoutTheirPassword)
     }
 }
 
+TEST(StoreTest, ControlCharactersInAUrlAreRefused)
+{
+    for (const char* url :
+         {"zdb://:pw%0d%0aFLUSHDB@host",
+          "zdb://us%00er:pw@host",
+          "redis://:pw@host/%0a",
+          "zdb://:pw@host/a%7fb",
+          "zdb://:pw@host/a\nb"}) {
+        const auto store = open_store(Secret{url});
+        ASSERT_FALSE(store) << url;
+        EXPECT_EQ(store.error().code, Errc::invalid) << url;
+        EXPECT_THAT(store.error().message, testing::HasSubstr("control characters"));
+    }
+}
+
 TEST(StoreTest, TextOfAStoreHasNoPassword)
 {
     const auto store = open_store(Secret{"zdb://:pw@host:9900/space"});
