@@ -11,6 +11,7 @@
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
 #include "flist/block.hpp"
+#include "flist/tree.hpp"
 #include "kernel/fd.hpp"
 #include "kernel/files.hpp"
 
@@ -24,12 +25,21 @@ constexpr std::string_view temporary = "tmp.";
 // than an LRU that is a few hours off.
 constexpr time_t refresh_after = 6 * 3600;
 
+/// How much a process may write between two looks at the whole folder.
+constexpr std::uint64_t share_of(std::uint64_t limit)
+{
+    return std::min(limit / 20, std::uint64_t{64} << 20U);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BlockCache>> BlockCache::open(fs::path folder, std::uint64_t limit)
 {
     TRY_DO(kernel::make_folders(folder, 0700));
     auto cache = std::unique_ptr<BlockCache>{new BlockCache{std::move(folder), limit}};
+    // The first block kept is a look at the folder, for processes that end before they wrote their
+    // share would fill it together. Not now: a mount waits for us.
+    cache->written_ = share_of(limit);
     // Halves of blocks whose writer died; a living writer renames within the second.
     std::error_code ec;
     for (const auto& entry : fs::directory_iterator{cache->folder_, ec}) {
@@ -52,20 +62,23 @@ std::optional<std::string> BlockCache::get(std::string_view key, std::size_t siz
     const kernel::Fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
     if (!fd) return std::nullopt;
 
-    std::string plain(size + 1, '\0');  // One more: a longer file is a wrong file.
-    const auto got = kernel::pread_full(fd.get(), plain, 0);
-    if (!got || *got != size) {
-        ::unlink(file.c_str());
-        return std::nullopt;
+    struct stat status{};
+    if (::fstat(fd.get(), &status) != 0) return std::nullopt;
+    std::string plain;
+    if (status.st_size >= 0 && static_cast<std::uint64_t>(status.st_size) <= chunk_size) {
+        plain.resize(static_cast<std::size_t>(status.st_size));
+        const auto got = kernel::pread_full(fd.get(), plain, 0);
+        if (!got) return std::nullopt;
+        plain.resize(*got);
     }
-    plain.resize(size);
+    // Whether the file is right is between it and its name: a flist that lies about the size must
+    // not cost others a good block.
     if (blake2b(plain, key.size()) != key) {
         ::unlink(file.c_str());
         return std::nullopt;
     }
-    struct stat status{};
-    if (::fstat(fd.get(), &status) == 0 && ::time(nullptr) - status.st_mtime > refresh_after)
-        ::futimens(fd.get(), nullptr);
+    if (plain.size() != size) return std::nullopt;
+    if (::time(nullptr) - status.st_mtime > refresh_after) ::futimens(fd.get(), nullptr);
     return plain;
 }
 
@@ -90,8 +103,8 @@ Result<> BlockCache::put(std::string_view key, std::string_view plain)
         ::unlink(aside.c_str());
         return kept;
     }
-    // The whole folder is looked at once per twentieth of the limit: the overshoot stays small.
-    if (limit_ != 0 && written_.fetch_add(plain.size()) + plain.size() > limit_ / 20) {
+    // The whole folder is looked at once per share: the overshoot stays small.
+    if (limit_ != 0 && written_.fetch_add(plain.size()) + plain.size() > share_of(limit_)) {
         written_ = 0;
         return trim();
     }

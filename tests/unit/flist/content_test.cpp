@@ -140,6 +140,36 @@ TEST_F(ContentTest, TheCacheForgetsWhatWasUsedLongestAgo)
     EXPECT_LT(there, 10U);
 }
 
+TEST_F(ContentTest, AFlistThatLiesAboutASizeDoesNotCostAGoodBlock)
+{
+    const auto cache = BlockCache::open(folder.path() / "cache", 0).value();
+    ASSERT_TRUE(cache->put(block.key, "hello world\n"));
+
+    EXPECT_FALSE(cache->get(block.key, 5));
+    EXPECT_FALSE(cache->get(block.key, 500));
+
+    EXPECT_EQ(cache->get(block.key, 12), "hello world\n");
+}
+
+TEST_F(ContentTest, TheLimitIsKeptAlsoByProcessesThatWriteLittle)
+{
+    const auto path = folder.path() / "cache";
+    std::vector<std::string> keys;
+    for (int i = 0; i < 60; ++i) {
+        const std::string plain = std::to_string(i) + std::string(3'900, 'x');
+        keys.push_back(blake2b(plain));
+        const auto cache = BlockCache::open(path, 100'000).value();
+        ASSERT_TRUE(cache->put(keys.back(), plain));
+    }
+
+    std::size_t there = 0;
+    for (const auto& key : keys) {
+        const auto name = to_hex(key);
+        there += std::filesystem::exists(path / name.substr(0, 2) / name) ? 1U : 0U;
+    }
+    EXPECT_LE(there, 25U);  // Each takes 4096 bytes.
+}
+
 TEST_F(ContentTest, ThreadsThatWantTheSameBlockShareOneFetch)
 {
     Content content{tree, store, nullptr, silent_log(), {.memory = 1000}};
