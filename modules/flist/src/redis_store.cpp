@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <netdb.h>
@@ -22,6 +23,7 @@ namespace znode::flist {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Endpoint = std::string;  // The bytes of a sockaddr.
 
 struct FreeReply {
     void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
@@ -44,13 +46,16 @@ std::string_view text_of(const redisReply& reply)
 class Connection {
 public:
     static Result<std::unique_ptr<Connection>> open(
-        const RedisAddress& address, Clock::time_point deadline)
+        const RedisAddress& address, const Endpoint& known, Clock::time_point deadline)
     {
         auto self = std::unique_ptr<Connection>{new Connection};
-        TRY_DO(self->connect(address, deadline));
+        TRY_DO(self->connect(address, known, deadline));
         TRY_DO(self->enter(address, deadline));
         return self;
     }
+
+    /// Where it leads; empty for a unix socket.
+    const Endpoint& endpoint() const noexcept { return endpoint_; }
 
     Result<Reply> ask(const std::vector<std::string_view>& words, Clock::time_point deadline)
     {
@@ -95,7 +100,7 @@ private:
         return {};
     }
 
-    Result<> connect(const RedisAddress& address, Clock::time_point deadline)
+    Result<> connect(const RedisAddress& address, const Endpoint& known, Clock::time_point deadline)
     {
         if (address.host.starts_with('/')) {
             sockaddr_un where{};
@@ -106,19 +111,46 @@ private:
             return connect_to(
                 AF_UNIX, reinterpret_cast<const sockaddr*>(&where), sizeof where, deadline);
         }
-        addrinfo hints{};
-        hints.ai_socktype = SOCK_STREAM;
-        addrinfo* raw = nullptr;
-        const int unknown = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &raw);
-        const std::unique_ptr<addrinfo, FreeAddresses> list{raw};
-        if (unknown != 0)
-            return fail(Errc::unavailable, std::string{"resolve: "} + ::gai_strerror(unknown));
+        TRY(auto endpoints, resolve(address));
+        // The one that worked goes first, as long as the name still has it.
+        const auto last = std::find(endpoints.begin(), endpoints.end(), known);
+        if (last != endpoints.end()) std::rotate(endpoints.begin(), last, last + 1);
+
         Result<> outcome = fail(Errc::unavailable, "no address");
-        for (const addrinfo* at = raw; at != nullptr; at = at->ai_next) {
-            outcome = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen, deadline);
-            if (outcome) break;
+        auto left = static_cast<int>(endpoints.size());
+        for (const auto& endpoint : endpoints) {
+            // A share of the time each: behind a black hole may stand one that answers.
+            const auto now = Clock::now();
+            const auto until = now + (deadline - now) / left--;
+            const auto* where = reinterpret_cast<const sockaddr*>(endpoint.data());
+            outcome =
+                connect_to(where->sa_family, where, static_cast<socklen_t>(endpoint.size()), until);
+            if (!outcome) continue;
+            endpoint_ = endpoint;
+            break;
         }
         return outcome;
+    }
+
+    static Result<std::vector<Endpoint>> resolve(const RedisAddress& address)
+    {
+        addrinfo hints{};
+        hints.ai_socktype = SOCK_STREAM;
+        hints.ai_flags = AI_ADDRCONFIG;
+        addrinfo* raw = nullptr;
+        int unknown = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &raw);
+        if (unknown != 0) {
+            // It may be of a family that this machine has on its loopback only.
+            hints.ai_flags = 0;
+            unknown = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &raw);
+        }
+        if (unknown != 0)
+            return fail(Errc::unavailable, std::string{"resolve: "} + ::gai_strerror(unknown));
+        const std::unique_ptr<addrinfo, FreeAddresses> list{raw};
+        std::vector<Endpoint> endpoints;
+        for (const addrinfo* at = raw; at != nullptr; at = at->ai_next)
+            endpoints.emplace_back(reinterpret_cast<const char*>(at->ai_addr), at->ai_addrlen);
+        return endpoints;
     }
 
     /// Logs in and goes to the namespace.
@@ -208,6 +240,7 @@ private:
     static constexpr std::size_t answer_limit = std::size_t{2} << 20U;
 
     kernel::Fd socket_;
+    Endpoint endpoint_;
     std::unique_ptr<redisReader, FreeReader> reader_;
 };
 
@@ -273,9 +306,11 @@ private:
             auto connection = take_idle();
             const bool fresh = connection == nullptr;
             if (fresh) {
-                auto opened = Connection::open(address_, deadline);
+                auto opened = Connection::open(address_, known(), deadline);
                 if (!opened) return tl::unexpected(std::move(opened).error().during(text()));
                 connection = *std::move(opened);
+                const std::lock_guard lock{mutex_};
+                known_ = connection->endpoint();
             }
             auto reply = connection->ask(words, deadline);
             if (reply) {
@@ -286,6 +321,12 @@ private:
             if (fresh || reply.error().code == Errc::timeout)
                 return tl::unexpected(std::move(reply).error().during(text()));
         }
+    }
+
+    Endpoint known()
+    {
+        const std::lock_guard lock{mutex_};
+        return known_;
     }
 
     std::unique_ptr<Connection> take_idle()
@@ -301,6 +342,7 @@ private:
     std::chrono::milliseconds patience_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
+    Endpoint known_;                                 // Guarded by mutex_; connected last.
 };
 
 }  // namespace

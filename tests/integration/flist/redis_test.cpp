@@ -1,3 +1,9 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <thread>
+
 #include "flist/content.hpp"
 #include "flist/reader.hpp"
 #include "served.hpp"
@@ -85,6 +91,56 @@ TEST_F(RedisTest, AWrongPasswordIsDeniedAndNotRepeated)
     ASSERT_FALSE(wrong);
     EXPECT_EQ(wrong.error().code, Errc::denied);
     EXPECT_EQ(wrong.error().message.find("xyzzy"), std::string::npos) << wrong.error().message;
+}
+
+/// A socket bound to an address of the loopback.
+kernel::Fd bound(const char* address, std::uint16_t port)
+{
+    kernel::Fd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(port);
+    ::inet_pton(AF_INET, address, &at.sin_addr);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0)
+        throw std::runtime_error{"bind"};
+    return fd;
+}
+
+TEST(StoreAddressesTest, BehindAnAddressThatIsABlackHoleTheNextOneIsTried)
+{
+    // A listener whose backlog is full lets connections hang, as a network that drops them does.
+    const auto hole = bound("127.0.0.1", 0);
+    ASSERT_EQ(::listen(hole.get(), 0), 0);
+    sockaddr_in where{};
+    socklen_t length = sizeof where;
+    ::getsockname(hole.get(), reinterpret_cast<sockaddr*>(&where), &length);
+    std::vector<kernel::Fd> fill;
+    for (int i = 0; i < 4; ++i) {
+        fill.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        (void)::connect(fill.back().get(), reinterpret_cast<const sockaddr*>(&where), length);
+    }
+    const auto port = ntohs(where.sin_port);
+    const auto listener = bound("127.0.0.2", port);
+    ASSERT_EQ(::listen(listener.get(), 4), 0);
+    const std::jthread server{[&] {
+        pollfd asked{listener.get(), POLLIN, 0};
+        if (::poll(&asked, 1, 20'000) != 1) return;
+        const kernel::Fd client{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+        char question[256];
+        if (::recv(client.get(), question, sizeof question, 0) > 0)
+            (void)!::send(client.get(), "$2\r\nhi\r\n", 8, MSG_NOSIGNAL);
+    }};
+    const znode::test::TempFolder folder;
+    const auto hosts = folder.path() / "hosts";
+    std::ofstream{hosts} << "127.0.0.1 store.example\n127.0.0.2 store.example\n";
+    ASSERT_EQ(::mount(hosts.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr), 0);
+
+    const Secret url{"redis://store.example:" + std::to_string(port)};
+    const auto got = open_store(url, std::chrono::seconds{4}).value()->get("x");
+
+    EXPECT_EQ(::umount2("/etc/hosts", MNT_DETACH), 0);
+    ASSERT_TRUE(got) << got.error().message;
+    EXPECT_EQ(*got, "hi");
 }
 
 TEST_F(RedisTest, AConnectionThatDiedIsReplaced)
