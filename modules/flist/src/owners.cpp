@@ -46,7 +46,10 @@ Result<> resolve_owners(Tree& tree, Content& content)
     TRY(const auto users, numbers_in(tree, content, "/etc/passwd"));
     TRY(const auto groups, numbers_in(tree, content, "/etc/group"));
     for (const auto& owner : tree.named_owners())
-        tree.set_owner(owner.index, find(users, owner.user), find(groups, owner.group));
+        tree.set_owner(
+            owner.index,
+            find(users, tree.owner_name(owner.user)),
+            find(groups, tree.owner_name(owner.group)));
     return {};
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t name_limit = 255;
 constexpr std::size_t target_limit = 4095;
+constexpr std::size_t owner_limit = 256;
 constexpr std::uint32_t nobody = 65534;
 // Where the original packer's 32-bit float may round one block away.
 constexpr std::uint64_t float_rounds_from = std::uint64_t{16} << 20U;
@@ -27,8 +29,8 @@ struct Acl {
     std::uint32_t mode = 0400;
     std::uint32_t uid = nobody;
     std::uint32_t gid = nobody;
-    std::string user;  // Only when the number is not known.
-    std::string group;
+    std::uint32_t user = 0;  // Only when the number is not known.
+    std::uint32_t group = 0;
 };
 
 std::string_view view(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
@@ -53,13 +55,13 @@ std::vector<capnp::word> words_of(std::string_view record)
     return words;
 }
 
-std::uint32_t owner(std::int64_t number, std::string_view name, std::string& unresolved)
+/// Empty: only the name is known.
+std::optional<std::uint32_t> owner(std::int64_t number, std::string_view name)
 {
     if (number >= 0 && number <= 0xFFFFFFFE) return static_cast<std::uint32_t>(number);
     if (name == "root") return 0;
     if (const auto decimal = to_number<std::uint32_t>(name)) return *decimal;
-    unresolved = name;
-    return nobody;
+    return std::nullopt;
 }
 
 /// Reads one flist; used once.
@@ -303,8 +305,16 @@ private:
 
         Acl acl;
         acl.mode = aci.getMode() & 07777U;  // Type bits too, before 2020.
-        acl.uid = owner(aci.getUid(), view(aci.getUname()), acl.user);
-        acl.gid = owner(aci.getGid(), view(aci.getGname()), acl.group);
+        const auto uid = owner(aci.getUid(), view(aci.getUname()));
+        const auto gid = owner(aci.getGid(), view(aci.getGname()));
+        acl.uid = uid.value_or(nobody);
+        acl.gid = gid.value_or(nobody);
+        if (!uid) {
+            TRY(acl.user, keep_owner_name(view(aci.getUname())));
+        }
+        if (!gid) {
+            TRY(acl.group, keep_owner_name(view(aci.getGname())));
+        }
         acls_.emplace(std::string{key}, acl);
         return acl;
     }
@@ -314,8 +324,26 @@ private:
         node.uid = acl.uid;
         node.gid = acl.gid;
         // A folder met in its parent has no owner yet; it comes here again with its own record.
-        if (!acl.user.empty() || !acl.group.empty())
+        if (acl.user != 0 || acl.group != 0)
             parts_.named_owners.push_back({index, acl.user, acl.group});
+    }
+
+    /// Each name once, however many entries and records have it.
+    Result<std::uint32_t> keep_owner_name(std::string_view name)
+    {
+        if (name.empty()) return 0U;
+        if (name.size() > owner_limit)
+            return fail(Errc::corrupt, "names of owners may have 256 bytes at most");
+        const auto number = static_cast<std::uint32_t>(parts_.owner_names.size());
+        const auto [known, is_new] = owner_numbers_.try_emplace(std::string{name}, number);
+        if (!is_new) return known->second;
+        owner_bytes_ += name.size();
+        if (owner_bytes_ > limits_.text_bytes)
+            return fail(
+                Errc::exhausted,
+                "names of owners take more than " + format_size(limits_.text_bytes));
+        parts_.owner_names.emplace_back(name);
+        return number;
     }
 
     Result<std::uint32_t> keep_text(std::string_view text)
@@ -343,6 +371,8 @@ private:
     std::deque<Pending> pending_;
     std::unordered_set<std::string> seen_;
     std::unordered_map<std::string, Acl> acls_;
+    std::unordered_map<std::string, std::uint32_t> owner_numbers_;
+    std::uint64_t owner_bytes_ = 0;
 };
 
 }  // namespace

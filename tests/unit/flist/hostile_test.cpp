@@ -184,6 +184,36 @@ TEST(HostileTest, ADatabaseWithAViewInPlaceOfATableIsRefused)
     EXPECT_EQ(tree.error().code, Errc::corrupt) << tree.error().message;
 }
 
+TEST(HostileTest, NamesOfOwnersAreShortAndKeptOnce)
+{
+    const auto with_owner = [](const std::string& name) {
+        Forgery flist;
+        capnp::MallocMessageBuilder message;
+        auto aci = message.initRoot<wire::ACI>();
+        aci.setUname(name.c_str());
+        aci.setGname(name.c_str());
+        flist.keep("feed", message);
+        const auto owned = [](const char* entry_name) {
+            return [entry_name](auto entry) {
+                entry.setName(entry_name);
+                entry.setAclkey("feed");
+            };
+        };
+        flist.folder(Forgery::root, {owned("a"), owned("b"), owned("c")});
+        return flist;
+    };
+
+    EXPECT_THAT(with_owner(std::string(257, 'x')).message(), HasSubstr("256 bytes"));
+    const auto tree = with_owner(std::string(256, 'x')).read();
+    ASSERT_TRUE(tree) << tree.error().message;
+    ASSERT_EQ(tree->named_owners().size(), 3U);
+    for (const auto& owner : tree->named_owners()) {
+        EXPECT_EQ(owner.user, 1U);
+        EXPECT_EQ(owner.group, 1U);
+    }
+    EXPECT_EQ(tree->owner_name(1), std::string(256, 'x'));
+}
+
 TEST(HostileTest, OwnersKnownByNameMeanWhatTheTreeItselfSays)
 {
     const auto passwd = encode_block("web:x:33:34::/:/bin/sh\n");

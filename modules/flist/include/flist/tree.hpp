@@ -56,8 +56,8 @@ struct BlockRef {
 /// An owner that the flist knows by name only, and the entry that it belongs to.
 struct NamedOwner {
     Index index = 0;
-    std::string user;   ///< Empty: the number was there.
-    std::string group;  ///< Empty: the number was there.
+    std::uint32_t user = 0;   ///< In the tree's owner names; 0: the number was there.
+    std::uint32_t group = 0;  ///< In the tree's owner names; 0: the number was there.
 };
 
 /// What a reader fills in. Children of a folder lie side by side, sorted by name.
@@ -68,6 +68,7 @@ struct TreeParts {
     std::size_t ref_size = 16;  ///< Bytes of an id, and of a key.
     std::map<std::string, std::string> metadata;
     std::vector<NamedOwner> named_owners;
+    std::vector<std::string> owner_names{""};  ///< Each once; the first is nobody's.
 };
 
 /// A file system tree that never changes, read once from a flist. Any thread may read it.
@@ -98,6 +99,7 @@ public:
     std::uint64_t content_bytes() const noexcept { return content_bytes_; }
     std::size_t block_count() const noexcept { return parts_.refs.size() / parts_.ref_size / 2; }
     const std::vector<NamedOwner>& named_owners() const noexcept { return parts_.named_owners; }
+    const std::string& owner_name(std::uint32_t number) const { return parts_.owner_names[number]; }
     /// Gives entries numbers in place of names; before the tree is shared with other threads.
     void set_owner(Index index, std::optional<std::uint32_t> uid, std::optional<std::uint32_t> gid);
 
