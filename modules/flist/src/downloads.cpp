@@ -1,9 +1,14 @@
 #include "downloads.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <memory>
+#include <vector>
 
 #include <boost/asio/buffer.hpp>
 #include <openssl/evp.h>
@@ -18,6 +23,8 @@
 
 namespace znode::flist {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct FreeDigest {
     void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
@@ -166,6 +173,7 @@ Task<Result<LocalFlist>> Downloads::local(std::string md5)
         (void)kernel::remove_file(path);  // What cannot be removed is replaced below.
         co_return fail(Errc::corrupt, "damaged");
     }
+    (void)::utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // Used now; a lost mark is harmless.
     co_return LocalFlist{path, md5};
 }
 
@@ -197,6 +205,56 @@ Task<Result<LocalFlist>> Downloads::download(std::string url, std::optional<std:
     CO_TRY_DO(kernel::write_file_atomically(note_of(url), md5, 0600));
     log_->info("flist downloaded url={} md5={} bytes={}", where.text(), md5, *got);
     co_return LocalFlist{file_of(md5), md5};
+}
+
+namespace {
+
+/// "tmp.<pid>.<n>" of a process that is gone, or that had our number before us.
+bool is_abandoned(std::string_view name)
+{
+    const auto parts = split(name, '.');
+    if (parts.size() != 3 || parts[0] != "tmp") return false;
+    const auto pid = to_number<int>(parts[1]);
+    return pid && (*pid == ::getpid() || (::kill(*pid, 0) < 0 && errno == ESRCH));
+}
+
+}  // namespace
+
+void Downloads::drop(const std::set<std::string>& used, std::uint64_t limit) const
+{
+    struct Known {
+        fs::file_time_type time;
+        std::uint64_t bytes;
+        fs::path path;
+    };
+    std::vector<Known> unused;
+    std::vector<fs::path> notes;
+    std::uint64_t total = 0;
+    const auto young = fs::file_time_type::clock::now() - std::chrono::hours{1};
+    std::error_code ec;  // What cannot be read or removed now is there the next time.
+    for (const auto& entry : fs::directory_iterator{folder_, ec}) {
+        const auto& path = entry.path();
+        const std::string name = path.filename();
+        if (counter_ == 0 && is_abandoned(name)) fs::remove(path, ec);
+        if (name.starts_with("url-")) notes.push_back(path);
+        if (path.extension() != ".flist") continue;
+        Known known{entry.last_write_time(ec), entry.file_size(ec), path};
+        if (ec) continue;
+        total += known.bytes;
+        if (!used.contains(path.stem()) && known.time < young) unused.push_back(std::move(known));
+    }
+    std::ranges::sort(unused, {}, &Known::time);
+    for (const auto& known : unused) {
+        if (total <= limit) break;
+        if (!fs::remove(known.path, ec)) continue;
+        total -= known.bytes;
+        fs::remove(fs::path{known.path}.replace_extension(".info"), ec);
+        log_->info("unused flist dropped md5={}", known.path.stem().string());
+    }
+    for (const auto& note : notes) {
+        const auto md5 = kernel::read_file(note, 64);
+        if (md5 && !fs::exists(file_of(*md5), ec) && !ec) fs::remove(note, ec);
+    }
 }
 
 /// Offline: what this URL gave the last time is better than nothing.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "async/blocking.hpp"
@@ -32,6 +33,10 @@ public:
     /// The flist of a URL: from the disk when the hub announces a hash that is there, or does not
     /// answer; else downloaded and compared with the announced hash.
     Task<Result<LocalFlist>> get(std::string url, std::optional<std::string> md5);
+
+    /// Removes what dead processes left half-downloaded, and above `limit` bytes the flists used
+    /// longest ago, but none of the md5s in `used` and none of the last hour. Blocks: for a lane.
+    void drop(const std::set<std::string>& used, std::uint64_t limit) const;
 
 private:
     Task<Result<std::optional<std::string>>> announced(std::string url);

@@ -43,6 +43,7 @@ struct Held {
     kernel::Fd fuse;  // The second holder of the mount: ours. znode-holder is the third.
     std::optional<kernel::Child> server;
     std::uint64_t replaced = 0;
+    bool watched = false;
     bool removing = false;
 };
 
@@ -77,7 +78,7 @@ public:
           log_{std::move(log)},
           downloads_{
               loop, lane, config_.cache_dir / "flists", config_.file_limit, config_.ca_file, log_},
-          released_{loop},
+          names_{std::make_shared<Names>(loop)},
           watchers_{loop},
           third_holder_{config_.run_dir}
     {
@@ -94,6 +95,7 @@ public:
                     entry.path().string(),
                     known.error().message);
         if (ec) co_return fail_errno(ec.value(), "list " + states().string());
+        co_await lane_.run([&] { drop_unused(); });
         co_return Result<>{};
     }
 
@@ -102,9 +104,7 @@ public:
         CO_TRY_DO(make_folders());
         CO_TRY(const auto store, open_store(spec.store_url));
 
-        co_await enter(spec.url);
-        auto local = co_await downloads_.get(spec.url, spec.md5);
-        leave(spec.url);
+        auto local = co_await download(spec);
         if (!local) co_return tl::unexpected(std::move(local).error().during("flist"));
 
         MountRecord record;
@@ -116,20 +116,16 @@ public:
         record.key = key_of(spec, local->md5);
         record.path = mounts() / record.key;
         const std::string key = record.key;
-        co_await enter(key);
-        auto mounted = co_await ensure_mounted(std::move(record), spec.store_url);
-        leave(key);
-        co_return mounted;
+        const auto entered = co_await enter(key);
+        co_return co_await ensure_mounted(std::move(record), spec.store_url);
     }
 
     Task<Result<>> remove(std::string key) override
     {
         if (key.empty() || key.find('/') != std::string::npos || key.starts_with('.'))
             co_return fail(Errc::invalid, printable(key, 60) + " is no key of a flist");
-        co_await enter(key);
-        auto removed = co_await remove_entered(key);
-        leave(key);
-        co_return removed;
+        const auto entered = co_await enter(key);
+        co_return co_await remove_entered(key);
     }
 
     Task<Result<std::vector<FlistStatus>>> list() override
@@ -171,6 +167,17 @@ private:
         return {};
     }
 
+    /// On a lane. What a state names is in use: a server that is replaced reads its flist again.
+    void drop_unused() const
+    {
+        std::set<std::string> used;
+        std::error_code ec;
+        for (const auto& entry : fs::directory_iterator{states(), ec})
+            if (const auto record = read_record(entry.path())) used.insert(record->md5);
+        if (ec) return;
+        downloads_.drop(used, config_.flists_limit);
+    }
+
     static std::string key_of(const FlistSpec& spec, const std::string& md5)
     {
         std::string described = md5 + '\n' + std::to_string(spec.uid_shift) + '\n';
@@ -180,16 +187,47 @@ private:
         return key;
     }
 
+    /// Names that somebody works on.
+    struct Names {
+        explicit Names(asio::io_context& loop) : released{loop} {}
+        std::set<std::string> entered;
+        Event released;
+    };
+    /// Holds a name until it is destroyed, which a cancelled coroutine does as well. May outlive
+    /// the names: frames that nobody resumes end with the loop.
+    class [[nodiscard]] Entered {
+    public:
+        Entered(const std::shared_ptr<Names>& names, std::string name)
+            : names_{names}, name_{std::move(name)}
+        {
+        }
+        Entered(Entered&&) = default;
+        Entered& operator=(Entered&&) = delete;
+        ~Entered()
+        {
+            const auto names = names_.lock();
+            if (!names) return;  // Moved from, or all is over.
+            names->entered.erase(name_);
+            names->released.notify();
+        }
+
+    private:
+        std::weak_ptr<Names> names_;
+        std::string name_;
+    };
+
     /// One at a time per name; the others wait.
-    Task<> enter(std::string name)
+    Task<Entered> enter(std::string name)
     {
-        while (entered_.contains(name)) co_await released_.wait();
-        entered_.insert(std::move(name));
+        while (names_->entered.contains(name)) co_await names_->released.wait();
+        names_->entered.insert(name);
+        co_return Entered{names_, std::move(name)};
     }
-    void leave(const std::string& name)
+
+    Task<Result<LocalFlist>> download(FlistSpec spec)
     {
-        entered_.erase(name);
-        released_.notify();
+        const auto entered = co_await enter(spec.url);
+        co_return co_await downloads_.get(spec.url, spec.md5);
     }
 
     Task<Result<MountedFlist>> ensure_mounted(MountRecord record, Secret store_url)
@@ -197,8 +235,9 @@ private:
         CO_TRY(auto mounted, co_await describe(&record));
         if (const auto known = held_.find(record.key); known != held_.end()) {
             const auto there = kernel::is_mounted(known->second->record.path);
-            if (there && *there) co_return mounted;
-            // Somebody unmounted it behind our back: begin anew.
+            if (there && *there && known->second->watched) co_return mounted;
+            // Somebody unmounted it behind our back, or who made it was cancelled before anybody
+            // served it: begin anew.
             CO_TRY_DO(co_await remove_entered(record.key));
         }
         auto made = co_await make_mount(record, store_url);
@@ -219,7 +258,9 @@ private:
             co_return mounted;
         }
         kernel::ChildSpec child;
-        child.argv = {config_.program, "info", "--json", record->flist.string()};
+        child.argv = {
+            config_.program, "info", "--json", "--memory-limit", "4GiB", record->flist.string()};
+        child.cgroup_procs = config_.cgroup_procs;
         CO_TRY(const auto output, co_await run_child(std::move(child), {}, seconds{120}));
         if (!output.exit.good()) {
             const auto said = trim(output.err);
@@ -251,7 +292,7 @@ private:
         co_await keep(record.key, &held->fuse);
         CO_FP("flist.mount.serve");
         CO_TRY_DO(co_await serve_with_new_process(held));
-        watchers_.spawn(watch(held));
+        begin_watch(held);
         log_->info("flist mounted key={} md5={} pid={}", record.key, record.md5, held->record.pid);
         co_return Result<>{};
     }
@@ -286,6 +327,29 @@ private:
         co_return fail(Errc::unavailable, "the server ended before it was ready");
     }
 
+    void begin_watch(const std::shared_ptr<Held>& held)
+    {
+        held->watched = true;
+        watchers_.spawn(watch(held));
+    }
+
+    /// Takes charge of a server whose start nobody wrote down: the agent that started it died.
+    /// False when there is none.
+    bool adopt_owner(Held& held)
+    {
+        const auto state = states() / held.record.key;
+        auto owner = owner_of(state);
+        if (!owner) return false;
+        const auto started = kernel::start_time_of(owner->pid());
+        if (!started) return false;
+        held.record.pid = owner->pid();
+        held.record.start_time = *started;
+        held.server.emplace(*std::move(owner));
+        if (const auto written = write_record(state, held.record); !written)
+            log_->warn("flist server not written down error={}", written.error().message);
+        return true;
+    }
+
     /// Replaces a server that dies, for as long as its mount is there.
     Task<> watch(std::shared_ptr<Held> held)
     {
@@ -308,6 +372,12 @@ private:
                         : std::clamp(pause * 2, first_pause, longest_pause);
             co_await sleep_for(pause);
             if (held->removing) co_return;
+            // One that a dead agent started may have come to life only now.
+            if (adopt_owner(*held)) {
+                log_->info(
+                    "flist server adopted key={} pid={}", held->record.key, held->record.pid);
+                continue;
+            }
             const auto replaced = co_await serve_with_new_process(held);
             ++held->replaced;
             if (replaced)
@@ -337,11 +407,15 @@ private:
         if (!there) co_return clear_away(key);
         auto held = std::make_shared<Held>(*std::move(record));
         auto server = kernel::Child::adopt(held->record.pid, held->record.start_time);
-        auto fuse = server ? fuse_of(*server) : Result<kernel::Fd>{server_is_gone()};
-        if (fuse) {
+        if (server)
             held->server.emplace(*std::move(server));
+        else
+            (void)adopt_owner(*held);  // Where there is none, the watcher starts one.
+        auto fuse = held->server ? fuse_of(*held->server) : Result<kernel::Fd>{server_is_gone()};
+        if (fuse) {
             co_await keep(key, &*fuse);  // The third holder may be a new one.
         } else {
+            held->server.reset();
             fuse = co_await lane_.run([&] { return third_holder_.get(held_name(key)); });
         }
         if (!fuse) {
@@ -351,7 +425,7 @@ private:
         held->fuse = *std::move(fuse);
         held_[key] = held;
         // Without a server the watcher starts one: who reads meanwhile only waits.
-        watchers_.spawn(watch(held));
+        begin_watch(held);
         log_->info("flist mount adopted key={} pid={}", key, held->server ? held->record.pid : 0);
         co_return Result<>{};
     }
@@ -421,8 +495,7 @@ private:
     Log log_;
     Downloads downloads_;
     std::map<std::string, std::shared_ptr<Held>> held_;
-    std::set<std::string> entered_;
-    Event released_;
+    std::shared_ptr<Names> names_;
     TaskGroup watchers_;
     kernel::DescriptorStore third_holder_;
 };

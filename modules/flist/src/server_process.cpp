@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "kernel/files.hpp"
@@ -98,6 +100,34 @@ Result<StartedServer> start_server(const ServerSpec& spec, const kernel::Fd& fus
     child.umask = 077;
     TRY(auto started, kernel::Child::spawn(child));
     return StartedServer{std::move(started), std::move(ready)};
+}
+
+namespace {
+
+/// Pid of the process that has the state's lock, or 0.
+pid_t lock_owner(int fd)
+{
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const bool known = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return known ? std::max<pid_t>(lock.l_pid, 0) : 0;
+}
+
+}  // namespace
+
+std::optional<kernel::Child> owner_of(const std::filesystem::path& state)
+{
+    const auto file = kernel::open_file((state / "takeover").string(), O_RDWR | O_NOFOLLOW);
+    if (!file) return std::nullopt;
+    const auto pid = lock_owner(file->get());
+    if (pid == 0) return std::nullopt;
+    const auto started = kernel::start_time_of(pid);
+    if (!started) return std::nullopt;
+    auto owner = kernel::Child::adopt(pid, *started);
+    // Once more with the process in hand: its number may have gone to another meanwhile.
+    if (!owner || lock_owner(file->get()) != pid) return std::nullopt;
+    return *std::move(owner);
 }
 
 Result<kernel::Fd> fuse_of(const kernel::Child& server)

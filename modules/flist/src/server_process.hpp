@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct StartedServer {
 
 /// Starts a server on a mounted /dev/fuse, in a session of its own.
 Result<StartedServer> start_server(const ServerSpec& spec, const kernel::Fd& fuse);
+
+/// The server that serves with this state now, whether its start was written down or not.
+std::optional<kernel::Child> owner_of(const std::filesystem::path& state);
 
 /// The /dev/fuse descriptor of a living server that an earlier run started.
 Result<kernel::Fd> fuse_of(const kernel::Child& server);

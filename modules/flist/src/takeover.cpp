@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernel/fd.hpp"
-
 namespace znode::flist {
 namespace {
 
@@ -51,14 +49,33 @@ bool unanswered(std::uint32_t opcode)
     return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
 }
 
+/// Two servers in the same slots would lose requests. A record lock, since the kernel tells its
+/// owner's pid to whoever asks (the agent does) and drops it with the process.
+Result<> claim(int fd, const std::filesystem::path& file)
+{
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const int err = error_of(::fcntl(fd, F_SETLK, &lock));
+    if (err == 0) return {};
+    if (err != EAGAIN && err != EACCES) return fail_errno(err, "lock " + file.string());
+    struct flock owner = lock;
+    const bool known = ::fcntl(fd, F_GETLK, &owner) == 0 && owner.l_type != F_UNLCK;
+    return fail(
+        Errc::exists,
+        "another server" + (known ? ", pid " + std::to_string(owner.l_pid) + "," : std::string{}) +
+            " serves this mount");
+}
+
 }  // namespace
 
 Result<Takeover> Takeover::open(const std::filesystem::path& file)
 {
     Takeover self;
-    kernel::Fd fd;
+    kernel::Fd& fd = self.file_;
     if (!file.empty()) {
         TRY(fd, kernel::open_file(file.string(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+        TRY_DO(claim(fd.get(), file));
         const int err = error_of(::ftruncate(fd.get(), sizeof(Page)));
         if (err) return fail_errno(err, "make room in " + file.string());
     }
@@ -82,6 +99,7 @@ Result<Takeover> Takeover::open(const std::filesystem::path& file)
 
 Takeover::Takeover(Takeover&& other) noexcept
     : page_{std::exchange(other.page_, nullptr)},
+      file_{std::move(other.file_)},
       redo_{std::move(other.redo_)},
       free_{std::move(other.free_)},
       left_behind_{other.left_behind_}

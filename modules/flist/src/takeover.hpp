@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "kernel/fd.hpp"
 
 namespace znode::flist {
 
@@ -24,7 +25,8 @@ namespace znode::flist {
 /// A slot per thread is enough, for each thread answers what it read before it reads again.
 class Takeover {
 public:
-    /// Empty path: memory of this process only.
+    /// Empty path: memory of this process only. The file is ours for as long as we live:
+    /// Errc::exists, with the pid, when another process serves with it.
     static Result<Takeover> open(const std::filesystem::path& file);
     Takeover(Takeover&& other) noexcept;
     Takeover& operator=(Takeover&&) = delete;
@@ -54,6 +56,7 @@ private:
     void give_back_current();
 
     Page* page_ = nullptr;
+    kernel::Fd file_;  // Its record lock says who serves.
     std::mutex mutex_;
     std::vector<Slot*> redo_;  // Guarded by mutex_.
     std::vector<Slot*> free_;  // Guarded by mutex_.

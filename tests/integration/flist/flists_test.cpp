@@ -1,5 +1,7 @@
 #include "flist/flists.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "http/server.hpp"
 #include "served.hpp"
 
@@ -11,9 +13,11 @@ constexpr std::chrono::seconds moment{5};
 /// A hub: paths to bytes.
 struct Hub {
     std::map<std::string, std::string> files;
+    bool slow = false;
 
     Task<http::Reply> answer(std::string target)
     {
+        if (slow) co_await sleep_for(std::chrono::minutes{1});
         const auto found = files.find(target);
         http::Reply reply;
         reply.status = found == files.end() ? 404 : 200;
@@ -47,9 +51,10 @@ protected:
         test::expect_nothing_mounted_below(folder.path());
     }
 
-    std::unique_ptr<Flists> fresh()
+    std::unique_ptr<Flists> fresh(std::uint64_t flists_limit = std::uint64_t{1} << 30U)
     {
         FlistsConfig config;
+        config.flists_limit = flists_limit;
         config.cache_dir = folder.path() / "cache";
         config.run_dir = folder.path() / "run";
         config.program = test::program;
@@ -166,6 +171,80 @@ TEST_F(FlistsTest, AMountWhoseAgentAndServerDiedIsClearedAwayAndMadeAnew)
     const auto anew = ensure(spec());
     ASSERT_TRUE(anew) << anew.error().message;
     EXPECT_EQ(read(anew->path / "files/hello.txt"), "hello world\n");
+    EXPECT_TRUE(remove(mounted.key));
+}
+
+TEST_F(FlistsTest, AServerWhoseStartWasNeverWrittenDownIsAdopted)
+{
+    const auto mounted = ensure(spec()).value();
+    const auto pid = only().server;
+    run(loop, flists->stop());
+    const auto file = folder.path() / "run/flist-state" / mounted.key / "mount.json";
+    auto record = nlohmann::json::parse(kernel::read_file(file).value());
+    record["pid"] = 0;
+    record["start_time"] = 0;
+    std::ofstream{file, std::ios::trunc} << record.dump();
+
+    flists = fresh();
+    ASSERT_TRUE(run(loop, flists->recover()));
+
+    EXPECT_EQ(only().server, pid);
+    EXPECT_TRUE(only().alive);
+    EXPECT_EQ(read(mounted.path / "files/hello.txt"), "hello world\n");
+    EXPECT_TRUE(remove(mounted.key));
+    EXPECT_FALSE(kernel::start_time_of(pid));
+}
+
+TEST_F(FlistsTest, AnAbandonedDownloadDoesNotBlockTheNextOne)
+{
+    hub.slow = true;
+    const auto abandoned =
+        run(loop, with_deadline(std::chrono::milliseconds{300}, "first", flists->ensure(spec())));
+    ASSERT_FALSE(abandoned);
+    hub.slow = false;
+
+    const auto next =
+        run(loop, with_deadline(std::chrono::seconds{20}, "next", flists->ensure(spec())));
+
+    ASSERT_TRUE(next) << next.error().message;
+    EXPECT_TRUE(remove(next->key));
+}
+
+TEST_F(FlistsTest, WhatNobodyUsesIsDroppedOldestFirstAtTheNextStart)
+{
+    const auto mounted = ensure(spec()).value();
+    run(loop, flists->stop());
+    const auto kept = folder.path() / "cache/flists";
+    const auto make = [&](const std::string& name, const std::string& content, int hours) {
+        std::ofstream{kept / name} << content;
+        std::filesystem::last_write_time(
+            kept / name, std::filesystem::file_time_type::clock::now() - std::chrono::hours{hours});
+    };
+    const std::string oldest(32, 'a');
+    const std::string older(32, 'b');
+    const std::string young(32, 'c');
+    make(md5 + ".flist", kernel::read_file(test::data + "small.flist").value(), 99);
+    make(oldest + ".flist", std::string(60'000, 'x'), 50);
+    make(oldest + ".info", "{}", 50);
+    make(older + ".flist", std::string(20'000, 'x'), 40);
+    make(young + ".flist", std::string(20'000, 'x'), 0);
+    make("url-1", oldest, 50);
+    make("url-2", older, 50);
+    make("tmp.999999999.1", "half", 2);
+    make("tmp.1.1", "half", 2);
+    const auto used = std::filesystem::file_size(kept / (md5 + ".flist"));
+
+    flists = fresh(used + 50'000);
+    ASSERT_TRUE(run(loop, flists->recover()));
+
+    for (const auto* gone : {".flist", ".info"})
+        EXPECT_FALSE(std::filesystem::exists(kept / (oldest + gone)));
+    EXPECT_FALSE(std::filesystem::exists(kept / "url-1"));
+    EXPECT_FALSE(std::filesystem::exists(kept / "tmp.999999999.1"));
+    for (const auto& there : {md5 + ".flist", older + ".flist", young + ".flist"})
+        EXPECT_TRUE(std::filesystem::exists(kept / there)) << there;
+    EXPECT_TRUE(std::filesystem::exists(kept / "url-2"));
+    EXPECT_TRUE(std::filesystem::exists(kept / "tmp.1.1"));  // That process lives.
     EXPECT_TRUE(remove(mounted.key));
 }
 

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -100,6 +102,28 @@ TEST_F(TakeoverTest, AnInitThatWasNeverAnsweredIsAnsweredAnew)
     EXPECT_TRUE(second.init().empty());
     EXPECT_EQ(read(second), 1U);
     answer(second, 1);
+}
+
+TEST_F(TakeoverTest, AnotherProcessIsRefusedAndToldWhoServes)
+{
+    std::optional<Takeover> first{Takeover::open(folder.path() / "state").value()};
+    const auto other_process = [&] {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const auto second = Takeover::open(folder.path() / "state");
+            const auto pid = std::to_string(::getppid());
+            const bool refused = !second && second.error().code == Errc::exists &&
+                                 second.error().message.find(pid) != std::string::npos;
+            ::_exit(second ? 2 : refused ? 1 : 3);
+        }
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        return WEXITSTATUS(status);
+    };
+
+    EXPECT_EQ(other_process(), 1);
+    first.reset();
+    EXPECT_EQ(other_process(), 2);
 }
 
 TEST_F(TakeoverTest, AStateOfAnotherVersionIsRefused)

@@ -53,7 +53,9 @@ struct FlistsConfig {
     std::vector<std::string> cgroup_procs = {};  ///< Servers enter these cgroups.
     std::uint64_t cache_limit = std::uint64_t{20} << 30U;
     std::uint64_t file_limit = std::uint64_t{256} << 20U;  ///< Of a downloaded flist.
-    std::string ca_file = {};                              ///< Of https; empty: the system's.
+    /// Of all downloaded flists together, those that no mount uses counted too.
+    std::uint64_t flists_limit = std::uint64_t{2} << 30U;
+    std::string ca_file = {};  ///< Of https; empty: the system's.
 };
 
 /// The flists of a node: downloaded once, each served by a process of its own that outlives the
