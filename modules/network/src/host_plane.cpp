@@ -90,7 +90,8 @@ Result<HostNetwork> HostPlane::start()
     record_ = *std::move(record);
     record_.node_id = spec_.node_id;
 
-    TRY_DO(find_uplink());
+    TRY(const auto uplink, find_uplink());
+    set_uplink(uplink);
     TRY_DO(choose_wireguard());
     if (host_.wireguard == WireGuardKind::userspace) TRY_DO(mount_uapi_folder());
     TRY_DO(choose_pair());
@@ -98,13 +99,7 @@ Result<HostNetwork> HostPlane::start()
     TRY_DO(make_public_bridge());
     FP("network.host.exit");
     TRY_DO(make_exit());
-    TRY_DO(set_host_sysctl("ipv4/ip_forward", "1"));
-    if (host_.ipv6) {
-        // A forwarding machine ignores router advertisements unless told otherwise, and would lose
-        // its own IPv6.
-        TRY_DO(set_host_sysctl("ipv6/conf/" + host_.uplink + "/accept_ra", "2"));
-        TRY_DO(set_host_sysctl("ipv6/conf/all/forwarding", "1"));
-    }
+    TRY_DO(allow_forwarding());
     FP("network.host.rules");
     TRY_DO(apply_host_rules());
     started_ = true;
@@ -116,39 +111,70 @@ Result<HostNetwork> HostPlane::start()
     return host_;
 }
 
-Result<> HostPlane::find_uplink()
+Result<> HostPlane::allow_forwarding()
 {
-    host_.uplink = spec_.uplink;
+    TRY_DO(set_host_sysctl("ipv4/ip_forward", "1"));
+    if (!host_.ipv6) return {};
+    // A forwarding machine ignores router advertisements unless told otherwise, and would lose its
+    // own IPv6.
+    TRY_DO(set_host_sysctl("ipv6/conf/" + host_.uplink + "/accept_ra", "2"));
+    return set_host_sysctl("ipv6/conf/all/forwarding", "1");
+}
+
+void HostPlane::set_uplink(const Uplink& uplink)
+{
+    host_.uplink = uplink.name;
+    host_.uplink_addresses = uplink.addresses;
+    host_.ipv6 = uplink.ipv6;
+}
+
+Result<> HostPlane::follow(const Uplink& uplink)
+{
+    if (uplink.name == host_.uplink && uplink.addresses == host_.uplink_addresses) return {};
+    const Uplink before{host_.uplink, host_.uplink_addresses, host_.ipv6};
+    set_uplink(uplink);
+    auto applied = allow_forwarding();
+    if (applied) applied = apply_host_rules();
+    if (!applied) {
+        set_uplink(before);  // Still a difference: the next look tries again.
+        return applied;
+    }
+    log_->info("uplink changed, rules follow uplink={} ipv6={}", host_.uplink, host_.ipv6);
+    return {};
+}
+
+Result<HostPlane::Uplink> HostPlane::find_uplink()
+{
+    Uplink found;
+    found.name = spec_.uplink;
     TRY(const auto links, here_->links());
-    if (host_.uplink.empty()) {
+    if (found.name.empty()) {
         TRY(const auto routes, here_->routes());
         for (const auto& route : routes) {
             if (route.destination.length != 0) continue;
             const auto link = std::ranges::find(links, route.link, &kernel::Link::index);
             if (link == links.end()) continue;
-            host_.uplink = link->name;
+            found.name = link->name;
             if (route.destination.address.is_v4()) break;
         }
     }
-    if (host_.uplink.empty())
+    if (found.name.empty())
         return fail(
             Errc::unsupported,
             "this machine has no default route: connect it, or name [network] uplink in the "
             "config");
-    const auto link = std::ranges::find(links, host_.uplink, &kernel::Link::name);
+    const auto link = std::ranges::find(links, found.name, &kernel::Link::name);
     if (link == links.end())
         return fail(
             Errc::unsupported,
-            "there is no link " + host_.uplink + ": correct [network] uplink in the config");
+            "there is no link " + found.name + ": correct [network] uplink in the config");
     TRY(const auto addresses, here_->addresses(link->index));
-    host_.uplink_addresses.clear();
-    host_.ipv6 = false;
     for (const auto& address : addresses) {
         if (!is_global(address.address)) continue;
-        host_.uplink_addresses.push_back(address);
-        host_.ipv6 |= !address.address.is_v4();
+        found.addresses.push_back(address);
+        found.ipv6 |= !address.address.is_v4();
     }
-    return {};
+    return found;
 }
 
 Result<> HostPlane::choose_wireguard()
@@ -377,10 +403,12 @@ Result<> HostPlane::purge()
 Result<std::vector<Interface>> HostPlane::interfaces()
 {
     TRY_DO(need_started());
-    TRY_DO(find_uplink());
+    TRY(const auto uplink, find_uplink());
+    // A lease brought another address, a router its IPv6. What is told must be what is in force.
+    TRY_DO(follow(uplink));
     TRY(const auto routes, here_->routes());
     std::vector<Interface> found;
-    for (const auto& name : {std::string{"lo"}, host_.uplink}) {
+    for (const auto& name : {std::string{"lo"}, uplink.name}) {
         TRY(const auto link, here_->need_link(name));
         Interface interface{.name = name, .mac = name == "lo" ? "" : kernel::to_text(link.mac)};
         TRY(interface.addresses, here_->addresses(link.index));

@@ -65,7 +65,16 @@ private:
 
     // The machine (host_plane.cpp).
     Result<> need_started() const;
-    Result<> find_uplink();
+    struct Uplink {
+        std::string name;
+        std::vector<IpNetwork> addresses;
+        bool ipv6 = false;
+    };
+    Result<Uplink> find_uplink();
+    void set_uplink(const Uplink& uplink);
+    /// Puts a change of the uplink in force; what is in force stays known until that was done.
+    Result<> follow(const Uplink& uplink);
+    Result<> allow_forwarding();
     Result<> choose_wireguard();
     Result<> mount_uapi_folder();
     Result<> claim(const std::string& link);

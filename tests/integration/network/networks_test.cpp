@@ -468,5 +468,34 @@ TEST_F(NetworksTest, ZdbIsReachedAtTheUplinkFromOutsideAndFromContainers)
     EXPECT_FALSE(reaches(client.get(), "198.51.100.11", 9900, 300));
 }
 
+TEST_F(NetworksTest, AnotherAddressAtTheUplinkIsInForceOnceItIsTold)
+{
+    Node one{world, "one", "198.51.100.11/24"};
+    const auto zdb = one.ask<ZdbNamespace>(
+        [](Networks& n) { return n.ensure_zdb_namespace({.pool_id = "pool-1", .port = 9900}); });
+    ASSERT_TRUE(zdb) << zdb.error().message;
+    Result<kernel::Fd> space = fail(Errc::internal, "");
+    one.place().call([&] { space = kernel::open_netns(zdb->space); });
+    const Echo server{must(std::move(space)).get(), "0.0.0.0", 9900};
+    const auto client = world.plug("client", "198.51.100.60/24");
+    ASSERT_TRUE(reaches(client.get(), "198.51.100.11", 9900, 3000));
+
+    one.place().call([] {
+        auto links = must(kernel::RouteSocket::open());
+        const auto eth0 = must(links.need_link("eth0"));
+        must(links.add_address(eth0.index, *IpNetwork::parse("198.51.100.12/24")));
+        must(links.add_address(eth0.index, *IpNetwork::parse("2001:db8::12/64")));
+    });
+    const auto told =
+        must(one.ask<std::vector<Interface>>([](Networks& n) { return n.interfaces(); }));
+
+    EXPECT_THAT(told[1].addresses, testing::Contains(*IpNetwork::parse("198.51.100.12/24")));
+    EXPECT_TRUE(reaches(client.get(), "198.51.100.12", 9900, 3000));
+    one.place().call([] {
+        EXPECT_EQ(must(kernel::read_net_sysctl("ipv6/conf/all/forwarding")), "1");
+        EXPECT_EQ(must(kernel::read_net_sysctl("ipv6/conf/eth0/accept_ra")), "2");
+    });
+}
+
 }  // namespace
 }  // namespace znode::network
