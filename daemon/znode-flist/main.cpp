@@ -45,7 +45,7 @@ int outcome_of(const Result<>& result)
 Result<> limit_memory(const std::string& text)
 {
     if (text.empty()) return {};
-    TRY(const auto bytes, parse_size(text));
+    TRY([[maybe_unused]] const auto bytes, parse_size(text));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
     // Sanitizers want terabytes of address space, used or not.
