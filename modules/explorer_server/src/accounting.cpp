@@ -90,6 +90,20 @@ bool would_last(
     return now + seconds < pool.empty_at;
 }
 
+std::int64_t next_end(const grid::Pool& pool, std::int64_t now)
+{
+    auto next = grid::Pool::never;
+    const auto consider = [&](double balance, double active) {
+        if (active <= 0 || balance <= 0 || balance / active >= 9.2e18) return;
+        const auto end = pool.last_updated + static_cast<std::int64_t>(balance / active);
+        next = std::min(next, std::max(end, now + 1));
+    };
+    consider(pool.cus, pool.active_cu);
+    consider(pool.sus, pool.active_su);
+    consider(pool.ipv4us, pool.active_ipv4);
+    return next;
+}
+
 bool needs_exhausted(const grid::Pool& pool, const grid::CloudUnits& units)
 {
     return (units.cu > 0 && pool.cus <= 0) || (units.su > 0 && pool.sus <= 0) ||

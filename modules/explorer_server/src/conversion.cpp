@@ -203,7 +203,7 @@ Answer<> get_conversion(Core& core, Call& call)
 Answer<> post_conversion(Core& core, Call& call)
 {
     TRY(const auto customer, signing_user(core, call));
-    auto sent = grid::list_from_json<grid::Workload>(call.request.body);
+    auto sent = grid::list_from_json<grid::Workload>(call.request.body, sent_limits);
     if (!sent) return refuse(400, std::move(sent).error().message);
     if (sent->empty()) return refuse(400, "need to send at least 1 workload to convert");
     TRY(const auto user, core.user(customer));
@@ -245,6 +245,7 @@ Answer<> post_conversion(Core& core, Call& call)
         TRY(stored.document.id, core.next_id("workload"));
         stored.document.epoch.unix = call.now;
         stored.document.next_action = NextAction::deploy;
+        TRY_DO(stored_text(stored.document, "workload", largest_order));
         TRY_DO(core.save_workload(stored));
         TRY_DO(core.enqueue(stored.document));
     }

@@ -6,6 +6,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
+#include "base/text.hpp"
 #include "explorer_server/accounting.hpp"
 #include "grid/units.hpp"
 #include "identity/identity.hpp"
@@ -64,6 +65,10 @@ CREATE TABLE deal (farm INTEGER NOT NULL, customer INTEGER NOT NULL, document TE
     R"sql(
 CREATE TABLE conversion_pool (customer INTEGER NOT NULL, farm INTEGER NOT NULL,
   pool INTEGER NOT NULL, PRIMARY KEY (customer, farm)) WITHOUT ROWID;
+)sql",
+    // Whose a folder of the hub is: `anna` and `anna.3bot` may both ask for `anna`.
+    R"sql(
+CREATE TABLE hub_folder (folder TEXT PRIMARY KEY, user INTEGER NOT NULL) WITHOUT ROWID;
 )sql"};
 
 std::string random_hex(std::size_t bytes)
@@ -75,7 +80,19 @@ std::string random_hex(std::size_t bytes)
 
 }  // namespace
 
-Refusal::Refusal(Error error) : status{500}, text{std::move(error).message} {}
+Refusal::Refusal(Error error)
+    : status{error.code == Errc::invalid ? 400U : 500U}, text{std::move(error).message}
+{
+}
+
+Answer<> check_length(std::string_view text, std::string_view what, std::size_t longest)
+{
+    if (text.size() <= longest) return http::Reply{};
+    return refuse(
+        400, std::string{what} + " can not be longer than " + std::to_string(longest) + " bytes");
+}
+
+std::string Core::printable_start(std::string_view text) { return printable(text, 80); }
 
 Result<std::unique_ptr<Core>> Core::open(Options options, Log log)
 {
@@ -129,10 +146,11 @@ Result<std::optional<grid::Farm>> Core::farm(std::int64_t id)
 
 Result<> Core::save_farm(const grid::Farm& farm)
 {
+    TRY(auto text, stored_text(farm, "farm", largest_farm));
     TRY_DO(db.run(
         "INSERT INTO farm (id, name, owner, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET name = excluded.name, owner = excluded.owner, document = excluded.document",
-        {farm.id, farm.name, farm.threebot_id, grid::to_json(farm)}));
+        {farm.id, farm.name, farm.threebot_id, std::move(text)}));
     return {};
 }
 
@@ -144,6 +162,7 @@ Result<std::optional<grid::Node>> Core::node(const std::string& node_id)
 Result<> Core::save_node(const grid::Node& node)
 {
     const auto& total = node.total_resources;
+    TRY(auto text, stored_text(node, "node", largest_node));
     TRY_DO(db.run(
         "INSERT INTO node (id, node_id, farm, country, city, deleted, cru, mru, sru, hru, "
         "document) "
@@ -161,7 +180,7 @@ Result<> Core::save_node(const grid::Node& node)
          total.mru,
          total.sru,
          total.hru,
-         grid::to_json(node)}));
+         std::move(text)}));
     return {};
 }
 
@@ -177,10 +196,11 @@ Result<std::optional<grid::Pool>> Core::pool(std::int64_t id)
 
 Result<> Core::save_pool(const grid::Pool& pool)
 {
+    TRY(auto text, stored_text(pool, "pool", largest_pool));
     TRY_DO(db.run(
         "INSERT INTO pool (id, owner, empty_at, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET empty_at = excluded.empty_at, document = excluded.document",
-        {pool.pool_id, pool.customer_tid, pool.empty_at, grid::to_json(pool)}));
+        {pool.pool_id, pool.customer_tid, pool.empty_at, std::move(text)}));
     timer_changed = true;
     return {};
 }
@@ -201,6 +221,7 @@ Result<> Core::save_workload(const StoredWorkload& workload)
     const auto& document = workload.document;
     store::Value epoch{nullptr};
     if (workload.has_epoch) epoch = workload.customer_epoch;
+    TRY(auto text, stored_text(document, "workload", largest_workload));
     TRY_DO(db.run(
         "INSERT INTO workload (id, workload_id, node, customer, pool, next_action, customer_epoch, "
         "document) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
@@ -212,7 +233,7 @@ Result<> Core::save_workload(const StoredWorkload& workload)
          document.pool_id,
          static_cast<std::int64_t>(document.next_action),
          epoch,
-         grid::to_json(document)}));
+         std::move(text)}));
     FP("explorer_server.workload.saved");
     return {};
 }
@@ -268,11 +289,7 @@ Result<std::array<unsigned char, 32>> Core::key_of_user_signer(const std::string
 }
 
 Answer<> list_of_customers(
-    Core& core,
-    const Call& call,
-    std::string_view column,
-    std::string_view table,
-    const std::function<void(const store::Row&)>& take)
+    Core& core, const Call& call, std::string_view table, std::vector<std::int64_t>& ids)
 {
     const auto paging = Paging::of(call);
     std::int64_t customer = 0;
@@ -290,10 +307,10 @@ Answer<> list_of_customers(
     TRY(const auto total, core.db.integer("SELECT count(*)" + where, values));
     values.insert(values.end(), {paging.size, paging.offset()});
     TRY_DO(core.db.query(
-        "SELECT " + std::string{column} + where + " ORDER BY id LIMIT ?4 OFFSET ?5",
+        "SELECT id" + where + " ORDER BY id LIMIT ?4 OFFSET ?5",
         values,
         [&](const store::Row& row) {
-            take(row);
+            ids.push_back(row.integer(0));
             return true;
         }));
     auto reply = json_reply(200, {});
@@ -311,38 +328,75 @@ Result<> release(Core& core, const grid::Workload& workload, std::int64_t now)
     }
     if (workload.workload_type != grid::WorkloadType::public_ip) return {};
 
-    TRY(const auto node, core.node(workload.node_id));
-    if (!node) return {};
-    TRY(auto farm, core.farm(node->farm_id));
-    if (!farm) return {};
-    for (auto& ip : farm->ipaddresses)
-        if (ip.reservation_id == workload.id) ip.reservation_id = 0;
-    return core.save_farm(*farm);
+    // Its node may belong to another farm by now: the one that names the workload is meant.
+    TRY(const auto farms,
+        core.documents<grid::Farm>(
+            "SELECT document FROM farm WHERE instr(document, ?) > 0",
+            {"\"reservation_id\":" + std::to_string(workload.id)}));
+    for (auto farm : farms) {
+        bool named = false;
+        for (auto& ip : farm.ipaddresses) {
+            if (ip.reservation_id != workload.id) continue;
+            ip.reservation_id = 0;
+            named = true;
+        }
+        if (named) TRY_DO(core.save_farm(farm));
+    }
+    return {};
+}
+
+Result<bool> on_its_own(Core& core, std::string_view what, const std::function<Result<>()>& work)
+{
+    std::optional<Error> failed;
+    TRY(const bool kept, core.db.part([&] {
+        if (auto done = work(); !done) failed = std::move(done).error();
+        return !failed;
+    }));
+    if (failed) core.log->error("{} is passed over error=\"{}\"", what, failed->message);
+    return kept;
+}
+
+Result<> Core::expire_pool(std::int64_t id, std::int64_t now)
+{
+    TRY(auto pool, this->pool(id));
+    if (!pool) return {};
+    sync_pool(*pool, now);
+    TRY(const auto live,
+        documents<grid::Workload>(
+            "SELECT document FROM workload WHERE pool = ? AND next_action = 3", {id}));
+    for (const auto& document : live) {
+        const auto units = grid::resource_units(document);
+        if (!units || !needs_exhausted(*pool, grid::cloud_units(*units))) continue;
+        const auto what = "workload " + std::to_string(document.id);
+        TRY(const bool ended, on_its_own(*this, what, [&]() -> Result<> {
+                TRY(auto stored, workload(document.id));
+                stored->document.next_action = grid::NextAction::remove;
+                TRY_DO(save_workload(*stored));
+                return enqueue(stored->document);
+            }));
+        if (ended) log->info("workload ends with its pool id={} pool={}", document.id, id);
+    }
+    TRY_DO(save_pool(*pool));
+    // What still uses it is charged until its node confirms the end; looking again every second
+    // would not hasten that, but its other units run dry in their time. Customers still see when
+    // the first one did.
+    TRY_DO(db.run("UPDATE pool SET empty_at = ? WHERE id = ?", {next_end(*pool, now), id}));
+    return {};
 }
 
 Result<std::int64_t> Core::expire_pools(std::int64_t now)
 {
-    TRY(auto empty, documents<grid::Pool>("SELECT document FROM pool WHERE empty_at <= ?", {now}));
-    for (auto& pool : empty) {
-        sync_pool(pool, now);
-        TRY(const auto live,
-            documents<grid::Workload>(
-                "SELECT document FROM workload WHERE pool = ? AND next_action = 3",
-                {pool.pool_id}));
-        for (const auto& document : live) {
-            const auto units = grid::resource_units(document);
-            if (!units || !needs_exhausted(pool, grid::cloud_units(*units))) continue;
-            TRY(auto stored, workload(document.id));
-            stored->document.next_action = grid::NextAction::remove;
-            TRY_DO(save_workload(*stored));
-            TRY_DO(enqueue(stored->document));
-            log->info("workload ends with its pool id={} pool={}", document.id, pool.pool_id);
-        }
-        TRY_DO(save_pool(pool));
-        // What still uses it is charged until its node confirms the end; looking again every second
-        // would not hasten that. Customers still see when it ran dry.
-        TRY_DO(
-            db.run("UPDATE pool SET empty_at = ? WHERE id = ?", {grid::Pool::never, pool.pool_id}));
+    std::vector<std::int64_t> due;
+    TRY_DO(db.query("SELECT id FROM pool WHERE empty_at <= ?", {now}, [&](const store::Row& row) {
+        due.push_back(row.integer(0));
+        return true;
+    }));
+    for (const auto id : due) {
+        const auto what = "pool " + std::to_string(id);
+        TRY(const bool done, on_its_own(*this, what, [&] { return expire_pool(id, now); }));
+        // What can't be ended now can't in a second either; a change of the pool brings it back.
+        if (!done)
+            TRY_DO(db.run("UPDATE pool SET empty_at = ? WHERE id = ?", {grid::Pool::never, id}));
     }
     TRY(const auto earliest, db.integer("SELECT min(empty_at) FROM pool"));
     return earliest.value_or(grid::Pool::never);

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,6 +18,7 @@
 #include "grid/workload.hpp"
 #include "http/message.hpp"
 #include "http/url.hpp"
+#include "kernel/fd.hpp"
 #include "store/database.hpp"
 
 namespace znode::explorer_server {
@@ -86,11 +88,49 @@ struct Paging {
     void mark(http::Reply& reply, std::int64_t total) const;
 };
 
+/// What is read of a request: a value costs a hundred times the memory of its text.
+inline constexpr grid::json::Limits sent_limits{.values = 50'000};
+/// What was taken is read back whatever it has grown to: escaping and the members that a client
+/// left out make it larger than what was sent.
+inline constexpr grid::json::Limits stored_limits{
+    .bytes = std::size_t{1} << 30U, .depth = 128, .values = std::size_t{1} << 28U};
+
+/// How large a document may be as it is stored. Nodes read entries of 1 MiB at most; what is
+/// ordered leaves room for the signatures and results that are still to come.
+inline constexpr std::size_t largest_order = std::size_t{640} << 10U;
+inline constexpr std::size_t largest_workload = (std::size_t{1} << 20U) - 128;
+inline constexpr std::size_t largest_reservation_order = std::size_t{1} << 20U;
+inline constexpr std::size_t largest_reservation = std::size_t{4} << 20U;
+inline constexpr std::size_t largest_proof = std::size_t{256} << 10U;
+inline constexpr std::size_t largest_node = std::size_t{4} << 20U;
+inline constexpr std::size_t largest_farm = std::size_t{1} << 20U;
+inline constexpr std::size_t largest_pool = std::size_t{4} << 20U;
+inline constexpr std::size_t largest_small = std::size_t{64} << 10U;  ///< Everything else.
+inline constexpr std::size_t longest_line = 1024;  ///< Names, hosts, addresses of e-mail.
+inline constexpr std::size_t longest_description = 16U << 10U;
+/// A page of a list ends behind the document that brings it beyond this.
+inline constexpr std::size_t list_page_bytes = std::size_t{32} << 20U;
+
+/// The document as it is stored. Errc::invalid when it is larger than this.
+template <class T>
+Result<std::string> stored_text(const T& document, std::string_view what, std::size_t largest)
+{
+    auto text = grid::to_json(document);
+    if (text.size() > largest)
+        return fail(
+            Errc::invalid,
+            std::string{what} + " of " + std::to_string(text.size()) + " bytes is larger than " +
+                std::to_string(largest));
+    return text;
+}
+/// 400 for a text of a document that is longer than this.
+Answer<> check_length(std::string_view text, std::string_view what, std::size_t longest);
+
 /// Decodes a body; 400 with the decoder's words.
 template <class T>
 Answer<T> body_of(const Call& call)
 {
-    auto document = grid::from_json<T>(call.request.body);
+    auto document = grid::from_json<T>(call.request.body, sent_limits);
     if (!document) return refuse(400, std::move(document).error().message);
     return *std::move(document);
 }
@@ -160,30 +200,63 @@ public:
     /// The key of a user's key id, in the words of the original verifier.
     Result<std::array<unsigned char, 32>> key_of_user_signer(const std::string& key_id);
 
-    /// Rows of documents, decoded one by one.
+    /// Rows of documents, decoded one by one and given to `take` until it says false. One that
+    /// can't be read is logged and left out: it must not take the others with it.
+    template <class T, class Take>
+    Result<> each_document(
+        std::string_view sql, const std::vector<store::Value>& values, const Take& take)
+    {
+        return db.query(sql, values, [&](const store::Row& row) {
+            auto document = grid::from_json<T>(row.text(0), stored_limits);
+            if (document) return bool{take(*document)};
+            log->error(
+                "stored document is left out error=\"{}\" begin=\"{}\"",
+                document.error().message,
+                printable_start(row.text(0)));
+            return true;
+        });
+    }
     template <class T>
     Result<std::vector<T>> documents(
         std::string_view sql, const std::vector<store::Value>& values = {})
     {
         std::vector<T> found;
-        std::optional<Error> broken;
-        TRY_DO(db.query(sql, values, [&](const store::Row& row) {
-            auto document = grid::from_json<T>(row.text(0));
-            if (document)
-                found.push_back(*std::move(document));
-            else
-                broken = Error{Errc::corrupt, std::move(document).error().message};
-            return !broken;
+        TRY_DO(each_document<T>(sql, values, [&](T& document) {
+            found.push_back(std::move(document));
+            return true;
         }));
-        if (broken) return tl::unexpected(std::move(*broken).during("stored document"));
         return found;
+    }
+    /// A page of documents as a JSON list, each shown after `edit`. Ends early when it gets too
+    /// large.
+    template <class T, class Edit>
+    Result<std::string> list_of(
+        std::string_view sql, const std::vector<store::Value>& values, const Edit& edit)
+    {
+        std::string list = "[";
+        TRY_DO(each_document<T>(sql, values, [&](T& document) {
+            edit(document);
+            if (list.size() > 1) list += ',';
+            list += grid::to_json(document);
+            return list.size() < list_page_bytes;
+        }));
+        return std::move(list) + "]";
     }
     template <class T>
     Result<std::optional<T>> document(std::string_view sql, const std::vector<store::Value>& values)
     {
-        TRY(auto found, documents<T>(sql, values));
-        if (found.empty()) return std::optional<T>{};
-        return std::optional<T>{std::move(found.front())};
+        std::optional<T> found;
+        std::optional<Error> broken;
+        TRY_DO(db.query(sql, values, [&](const store::Row& row) {
+            auto document = grid::from_json<T>(row.text(0), stored_limits);
+            if (document)
+                found = *std::move(document);
+            else
+                broken = Error{Errc::corrupt, std::move(document).error().message};
+            return false;
+        }));
+        if (broken) return tl::unexpected(std::move(*broken).during("stored document"));
+        return found;
     }
 
     store::Database db;
@@ -193,8 +266,21 @@ public:
     std::set<std::string> woken;  ///< Nodes that have something new since the last look.
     bool timer_changed = false;   ///< Something may end earlier than the timer thinks.
 
+    /// Whether a request only reads the hub's folder. Those are handled on the hub's lane, beside
+    /// everything else: they touch no database, and of the core only what follows.
+    bool reads_hub(const http::Request& request) const;
+    struct Digest {
+        std::int64_t size = 0;
+        std::int64_t changed = 0;  ///< Nanoseconds.
+        std::string md5;
+    };
+    std::map<std::string, Digest> digests;  ///< By path.
+    std::optional<kernel::Fd> opened;       ///< The file that is the body of the answer just given.
+
 private:
+    static std::string printable_start(std::string_view text);
     Result<std::int64_t> expire_pools(std::int64_t now);
+    Result<> expire_pool(std::int64_t id, std::int64_t now);
     Answer<> dispatch(const http::Request& request, std::int64_t now);
     http::Reply reply_to(const http::Request& request, Answer<> answer);
 };
@@ -302,18 +388,17 @@ Answer<> must_be_signed(
 /// Ends reservations whose time has come; when the next one's does (unix seconds).
 Result<std::int64_t> expire_reservations(Core& core, std::int64_t now);
 
-/// A page of what customers ordered, in the order of ids, by the filters `customer_tid` and
-/// `next_action`: each row's `column` of `table` is given to `take`. The answer lacks its body.
+/// The ids of a page of what customers ordered, ascending, by the filters `customer_tid` and
+/// `next_action`. The answer lacks its body.
 Answer<> list_of_customers(
-    Core& core,
-    const Call& call,
-    std::string_view column,
-    std::string_view table,
-    const std::function<void(const store::Row&)>& take);
+    Core& core, const Call& call, std::string_view table, std::vector<std::int64_t>& ids);
 /// A workload as everybody sees it: the pipeline applied, the customer's epoch added.
 std::string show(const Core::StoredWorkload& workload);
 /// The record of a pool's payment: nothing was to be paid, and all of it is.
 Result<> save_payment(Core& core, std::int64_t id, std::int64_t farm, std::int64_t now);
+/// Runs `work` as a part of the transaction that stands for itself: false, with what it has done
+/// undone and the reason logged, when it fails.
+Result<bool> on_its_own(Core& core, std::string_view what, const std::function<Result<>()>& work);
 /// Ends the charging of a workload and gives its public address back.
 Result<> release(Core& core, const grid::Workload& workload, std::int64_t now);
 

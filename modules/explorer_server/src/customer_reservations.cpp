@@ -94,12 +94,21 @@ Result<> start_reservation(Core& core, const Reservation& reservation)
 Answer<> create_reservation(Core& core, Call& call)
 {
     TRY(auto sent, body_of<Reservation>(call));
+    // Before anything is computed with its dates.
+    sent.epoch.unix = call.now;
     if (sent.data.expiration_reservation.unix <= call.now)
         return refuse(400, "creating for a reservation that expires in the past");
-    if (auto why = refusal_of(sent); !why.empty())
+    const auto refused = [](const std::string& why) {
         return refuse(
             400,
             "failed to process reservation state pipeline: invalid reservation object: " + why);
+    };
+    // What costs most is done for customers alone.
+    if (sent.customer_tid == 0) return refused("customer_tid is required");
+    if (sent.customer_signature.empty()) return refused("customer_signature is required");
+    if (auto why = too_large(sent); !why.empty()) return refused(why);
+    TRY_DO(check_customer(core, sent));
+    if (auto why = refusal_of(sent); !why.empty()) return refused(why);
     // Consents are given to a reservation that has a number, and results by nodes.
     sent.signatures_provision = grid::List<grid::SigningSignature>::none();
     sent.signatures_delete = grid::List<grid::SigningSignature>::none();
@@ -111,10 +120,9 @@ Answer<> create_reservation(Core& core, Call& call)
             400, "invalid request wrong status '" + std::string{grid::to_string(outcome)} + "'");
     const auto parts = parts_of(sent);
     TRY_DO(check_nodes(core, parts));
-    TRY_DO(check_customer(core, sent));
+    TRY_DO(stored_text(sent, "reservation", largest_reservation_order));
 
     TRY(sent.id, core.next_id("workload"));
-    sent.epoch.unix = call.now;
     sent.next_action = NextAction::create;
     sent.next_action = advance(sent, call.now);
     TRY_DO(save_reservation(core, sent));
@@ -141,18 +149,22 @@ Answer<> create_reservation(Core& core, Call& call)
 
 Answer<> list_reservations(Core& core, Call& call)
 {
-    std::vector<std::string> documents;
-    TRY(auto reply,
-        list_of_customers(core, call, "document", "reservation", [&](const store::Row& row) {
-            documents.emplace_back(row.text(0));
-        }));
-    std::vector<Reservation> found;
-    for (const auto& text : documents) {
-        TRY(auto reservation, grid::from_json<Reservation>(text));
-        reservation.next_action = advance(reservation, call.now);
-        found.push_back(std::move(reservation));
+    std::vector<std::int64_t> ids;
+    TRY(auto reply, list_of_customers(core, call, "reservation", ids));
+    reply.body = "[";
+    for (const auto id : ids) {
+        const auto reservation = find_reservation(core, id, call.now);
+        if (!reservation) {
+            core.log->error(
+                "reservation is left out id={} error=\"{}\"", id, reservation.error().message);
+            continue;
+        }
+        if (!*reservation) continue;
+        if (reply.body.size() > 1) reply.body += ',';
+        reply.body += grid::to_json(**reservation);
+        if (reply.body.size() >= list_page_bytes) break;
     }
-    reply.body = grid::list_to_json(found) + "\n";
+    reply.body += "]\n";
     return reply;
 }
 
@@ -198,21 +210,35 @@ Answer<> sign_reservation_delete(Core& core, Call& call)
     return null_reply(201);
 }
 
+namespace {
+
+Result<> expire_one(Core& core, std::int64_t id, std::int64_t now)
+{
+    TRY(auto found, find_reservation(core, id, now));
+    if (!found) return {};
+    if (found->next_action != NextAction::remove) return save_reservation(core, *found);
+    TRY_DO(end_reservation(core, *found));
+    core.log->info("reservation has expired id={}", id);
+    return {};
+}
+
+}  // namespace
+
 Result<std::int64_t> expire_reservations(Core& core, std::int64_t now)
 {
-    TRY(auto due,
-        core.documents<Reservation>(
-            "SELECT document FROM reservation WHERE changes <= ? ORDER BY changes LIMIT 100",
-            {now}));
-    for (auto& reservation : due) {
-        const auto action = advance(reservation, now);
-        if (action != NextAction::remove) {
-            reservation.next_action = action;
-            TRY_DO(save_reservation(core, reservation));
-            continue;
-        }
-        TRY_DO(end_reservation(core, reservation));
-        core.log->info("reservation has expired id={}", reservation.id);
+    std::vector<std::int64_t> due;
+    TRY_DO(core.db.query(
+        "SELECT id FROM reservation WHERE changes <= ? ORDER BY changes LIMIT 100",
+        {now},
+        [&](const store::Row& row) {
+            due.push_back(row.integer(0));
+            return true;
+        }));
+    for (const auto id : due) {
+        const auto what = "reservation " + std::to_string(id);
+        TRY(const bool done, on_its_own(core, what, [&] { return expire_one(core, id, now); }));
+        // Not looked at again: what can't be ended now can't in a second either.
+        if (!done) TRY_DO(core.db.run("UPDATE reservation SET changes = NULL WHERE id = ?", {id}));
     }
     TRY(const auto next, core.db.integer("SELECT min(changes) FROM reservation"));
     return next.value_or(now + 3600);

@@ -64,10 +64,11 @@ Answer<> put_deal(Core& core, Call& call)
         return refuse(
             400, "not allowed to create or update on this farm when not the owner of the farm");
     if (deal.threebot_id < 1) return refuse(400, "threebot_id is required");
+    TRY(auto text, stored_text(deal, "deal", largest_small));
     TRY_DO(core.db.run(
         "INSERT INTO deal (farm, customer, document) VALUES (?, ?, ?) ON CONFLICT (farm, customer) "
         "DO UPDATE SET document = excluded.document",
-        {farm.id, deal.threebot_id, grid::to_json(deal)}));
+        {farm.id, deal.threebot_id, std::move(text)}));
     return null_reply(200);
 }
 

@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "core.hpp"
 
 namespace znode::explorer_server {
 namespace {
+
+constexpr std::size_t most_addresses = 4096;
 
 bool is_farm_name(std::string_view name)
 {
@@ -26,9 +30,18 @@ bool is_email(std::string_view email)
            });
 }
 
+Answer<> check_addresses(const grid::Farm& farm)
+{
+    if (farm.ipaddresses.size() <= most_addresses) return http::Reply{};
+    return refuse(
+        400, "a farm can not have more than " + std::to_string(most_addresses) + " addresses");
+}
+
 Answer<grid::Farm> farm_of_body(const Call& call)
 {
     TRY(auto farm, body_of<grid::Farm>(call));
+    TRY_DO(check_length(farm.email, "email", longest_line));
+    TRY_DO(check_addresses(farm));
     if (!farm.email.empty() && !is_email(farm.email))
         return refuse(400, "invalid email address: " + farm.email);
     return farm;
@@ -79,14 +92,16 @@ Answer<> list_farms(Core& core, Call& call)
             filter));
     auto values = filter;
     values.insert(values.end(), {paging.size, paging.offset()});
-    TRY(auto farms,
-        core.documents<grid::Farm>(
+    const bool is_signed = is_signed_by_user(core, call, {"(created)", "date", "threebot-id"});
+    TRY(auto list,
+        core.list_of<grid::Farm>(
             "SELECT document FROM farm WHERE (? = '' OR name = ?) AND (? = 0 OR owner = ?) "
             "ORDER BY id LIMIT ? OFFSET ?",
-            values));
-    if (!is_signed_by_user(core, call, {"(created)", "date", "threebot-id"}))
-        for (auto& farm : farms) farm.email.clear();
-    auto reply = json_reply(200, grid::list_to_json(farms));
+            values,
+            [&](grid::Farm& farm) {
+                if (!is_signed) farm.email.clear();
+            }));
+    auto reply = json_reply(200, std::move(list));
     paging.mark(reply, total.value_or(0));
     return reply;
 }
@@ -137,16 +152,18 @@ Answer<> update_farm(Core& core, Call& call)
 Answer<> add_farm_ips(Core& core, Call& call)
 {
     TRY(auto farm, own_farm(core, call));
-    auto sent = grid::list_from_json<grid::FarmIp>(call.request.body);
+    auto sent = grid::list_from_json<grid::FarmIp>(call.request.body, sent_limits);
     if (!sent) return refuse(400, sent.error().message);
+    std::set<std::string> known;
+    for (const auto& ip : farm.ipaddresses) known.insert(ip.address.text());
+    const auto before = known.size();
     for (auto& ip : *sent) {
         if (!ip.address.is_set()) return refuse(400, "invalid cider address");
-        const bool known = std::ranges::any_of(
-            farm.ipaddresses, [&](const grid::FarmIp& old) { return old.address == ip.address; });
-        if (known) continue;
+        if (!known.insert(ip.address.text()).second) continue;
         ip.reservation_id = 0;
         farm.ipaddresses.push_back(ip);
     }
+    if (known.size() > before) TRY_DO(check_addresses(farm));
     TRY_DO(core.save_farm(farm));
     return null_reply(200);
 }
@@ -154,20 +171,27 @@ Answer<> add_farm_ips(Core& core, Call& call)
 Answer<> remove_farm_ips(Core& core, Call& call)
 {
     TRY(auto farm, own_farm(core, call));
-    auto sent = grid::json::parse(call.request.body);
+    auto sent = grid::json::parse(call.request.body, sent_limits);
     if (!sent) return refuse(400, sent.error().message);
     if (sent->kind != grid::json::Value::Kind::array)
         return refuse(400, "json: a list of addresses is expected");
+    std::set<std::string> unwanted;
     for (const auto& item : sent->items) {
         if (item.kind != grid::json::Value::Kind::string)
             return refuse(400, "json: an address is a string");
         TRY(const auto address, address_of(item.text));
-        const auto found = std::ranges::find(farm.ipaddresses, address, &grid::FarmIp::address);
-        if (found == farm.ipaddresses.end()) continue;
-        if (found->reservation_id != 0)
-            return refuse(400, "ip address '" + address.text() + "' is reserved");
-        farm.ipaddresses.erase(found);
+        unwanted.insert(address.text());
     }
+    grid::List<grid::FarmIp> left = farm.ipaddresses;
+    left.clear();
+    for (const auto& ip : farm.ipaddresses) {
+        if (!unwanted.contains(ip.address.text())) {
+            left.push_back(ip);
+        } else if (ip.reservation_id != 0) {
+            return refuse(400, "ip address '" + ip.address.text() + "' is reserved");
+        }
+    }
+    farm.ipaddresses = std::move(left);
     TRY_DO(core.save_farm(farm));
     return null_reply(200);
 }

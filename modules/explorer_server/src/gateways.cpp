@@ -41,6 +41,7 @@ Answer<> check_gateway(const grid::Gateway& gateway)
 
 Result<> save_gateway(Core& core, const grid::Gateway& gateway)
 {
+    TRY(auto text, stored_text(gateway, "gateway", largest_small));
     TRY_DO(core.db.run(
         "INSERT INTO gateway (id, node_id, farm, country, city, document) VALUES (?, ?, ?, ?, ?, "
         "?) ON CONFLICT (id) DO UPDATE SET farm = excluded.farm, country = excluded.country, city "
@@ -50,7 +51,7 @@ Result<> save_gateway(Core& core, const grid::Gateway& gateway)
          gateway.farm_id,
          gateway.location.country,
          gateway.location.city,
-         grid::to_json(gateway)}));
+         std::move(text)}));
     return {};
 }
 
@@ -129,10 +130,12 @@ Answer<> list_gateways(Core& core, Call& call)
     TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
     auto values = filter;
     values.insert(values.end(), {paging.size, paging.offset()});
-    TRY(const auto gateways,
-        core.documents<grid::Gateway>(
-            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?", values));
-    auto reply = json_reply(200, grid::list_to_json(gateways));
+    TRY(auto list,
+        core.list_of<grid::Gateway>(
+            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?",
+            values,
+            [](const grid::Gateway&) {}));
+    auto reply = json_reply(200, std::move(list));
     paging.mark(reply, total.value_or(0));
     return reply;
 }

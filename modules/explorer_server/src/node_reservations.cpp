@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "explorer_server/poll.hpp"
 #include "reservations.hpp"
 
 namespace znode::explorer_server {
@@ -36,6 +37,7 @@ public:
         return {};
     }
     std::size_t count() const { return count_; }
+    std::size_t bytes() const { return list_.size(); }
     std::string list() && { return "[" + std::move(list_) + "]"; }
 
 private:
@@ -54,6 +56,11 @@ private:
     std::string list_;
     std::size_t count_ = 0;
 };
+
+void left_out(Core& core, std::int64_t id, const Error& error)
+{
+    core.log->error("reservation is left out id={} error=\"{}\"", id, error.message);
+}
 
 /// The parts that a result or an end of this name is about.
 struct Named {
@@ -107,7 +114,10 @@ Answer<> poll_reservations(Core& core, Call& call)
             queued.emplace_back(row.integer(0), row.integer(1));
             return true;
         }));
-    for (const auto& [id, workload_id] : queued) TRY_DO(page.add(node, id, workload_id));
+    for (const auto& [id, workload_id] : queued) {
+        if (page.bytes() >= poll_page_bytes) break;
+        if (auto added = page.add(node, id, workload_id); !added) left_out(core, id, added.error());
+    }
 
     std::vector<std::int64_t> live;
     TRY_DO(core.db.query(
@@ -120,8 +130,8 @@ Answer<> poll_reservations(Core& core, Call& call)
             return true;
         }));
     for (const auto id : live) {
-        if (page.count() >= page_size) break;
-        TRY_DO(page.add(node, id));
+        if (page.count() >= page_size || page.bytes() >= poll_page_bytes) break;
+        if (auto added = page.add(node, id); !added) left_out(core, id, added.error());
     }
     return json_reply(200, std::move(page).list());
 }

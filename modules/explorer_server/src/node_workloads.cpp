@@ -75,20 +75,39 @@ Result<std::vector<PollEntry>> scan(Core& core, const std::string& node, std::in
     return all;
 }
 
-/// An entry of the page as JSON; "" for one that has vanished since.
-Result<std::string> shown(
-    Core& core, const Call& call, const PollEntry& entry, const std::string& node)
-{
-    TRY(const auto workload, core.workload(entry.id));
-    if (workload) return show(*workload);
-    TRY(const auto reservation, find_reservation(core, entry.id, call.now));
-    if (!reservation) return std::string{};
-    const auto parts = parts_of(*reservation, node);
-    const auto part = std::ranges::find(parts, entry.workload_id, &Part::workload_id);
-    if (part == parts.end()) return std::string{};
-    TRY(const auto document, in_new_words(*reservation, *part));
-    return grid::to_json(document);
-}
+/// Shows what is on a node's page; a reservation is read and cut once for all of its parts.
+class EntryReader {
+public:
+    EntryReader(Core& core, std::int64_t now, const std::string& node)
+        : core_{core}, now_{now}, node_{node}
+    {
+    }
+    /// An entry as JSON; "" for one that has vanished since.
+    Result<std::string> shown(const PollEntry& entry)
+    {
+        if (entry.id != id_) {
+            id_ = 0;
+            TRY(const auto workload, core_.workload(entry.id));
+            if (workload) return show(*workload);
+            TRY(reservation_, find_reservation(core_, entry.id, now_));
+            if (!reservation_) return std::string{};
+            parts_ = parts_of(*reservation_, node_);
+            id_ = entry.id;
+        }
+        const auto part = std::ranges::find(parts_, entry.workload_id, &Part::workload_id);
+        if (part == parts_.end()) return std::string{};
+        TRY(const auto document, in_new_words(*reservation_, *part));
+        return grid::to_json(document);
+    }
+
+private:
+    Core& core_;
+    std::int64_t now_;
+    const std::string& node_;
+    std::int64_t id_ = 0;  ///< Of the reservation; 0: none has been read.
+    std::optional<grid::legacy::Reservation> reservation_;
+    std::vector<Part> parts_;
+};
 
 /// The workload of a gwid: 404 with other words for an id that was never given and one whose second
 /// half is wrong.
@@ -155,7 +174,7 @@ Answer<> must_be_signed(
 {
     if (core.options.lenient) return http::Reply{};
     // The very bytes of the body are signed, not what we would write.
-    const auto tree = grid::json::parse(call.request.body);
+    const auto tree = grid::json::parse(call.request.body, sent_limits);
     const auto* data = tree ? tree->find("data_json") : nullptr;
     const auto message = grid::result_signing_bytes(
         result.state, result.message, data == nullptr ? std::string_view{"null"} : data->raw);
@@ -184,15 +203,31 @@ Answer<> poll_workloads(Core& core, Call& call)
     const auto page = select_page(from, scanned, queued, counter);
 
     std::string list = page.entries.empty() ? "null" : "[";
+    auto last_id = page.last_id;
+    auto told = from;
+    std::int64_t current = 0;
+    EntryReader reader{core, call.now, node};
     for (const auto& entry : page.entries) {
-        TRY(const auto document, shown(core, call, entry, node));
-        if (document.empty()) continue;
+        // What has one id is told in one go here too.
+        if (list.size() >= poll_page_bytes && entry.id != current) {
+            last_id = told;
+            break;
+        }
+        current = entry.id;
+        told = std::max(told, current);
+        const auto document = reader.shown(entry);
+        if (!document) {
+            core.log->error(
+                "workload is left out id={} error=\"{}\"", entry.id, document.error().message);
+            continue;
+        }
+        if (document->empty()) continue;
         if (list.size() > 1) list += ',';
-        list += document;
+        list += *document;
     }
     if (!page.entries.empty()) list += ']';
     auto reply = json_reply(200, std::move(list));
-    reply.headers.add("x-last-id", std::to_string(page.last_id));
+    reply.headers.add("x-last-id", std::to_string(last_id));
     return reply;
 }
 

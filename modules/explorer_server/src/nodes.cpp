@@ -33,6 +33,11 @@ Answer<> must_be_itself(const Call& call, std::string_view signer, std::string_v
 /// Stores what a node says of itself. Only registration brings back one that its farmer removed.
 Answer<> save_report(Core& core, const grid::Node& node, unsigned status)
 {
+    // Room for the proofs is left to the proofs.
+    const std::size_t room =
+        largest_node -
+        (node.proofs.size() < most_proofs ? most_proofs - node.proofs.size() : 0) * largest_proof;
+    TRY_DO(stored_text(node, "node", room));
     if (!node.deleted) TRY_DO(core.save_node(node));
     return null_reply(status);
 }
@@ -125,12 +130,15 @@ Answer<> list_nodes(Core& core, Call& call)
     TRY(const auto total, core.db.integer("SELECT count(*)" + where, filter));
     auto values = filter;
     values.insert(values.end(), {paging.size, paging.offset()});
-    TRY(auto nodes,
-        core.documents<grid::Node>(
-            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?", values));
-    if (!wants_proofs(call))
-        for (auto& node : nodes) node.proofs = {};
-    auto reply = json_reply(200, grid::list_to_json(nodes));
+    const bool with_proofs = wants_proofs(call);
+    TRY(auto list,
+        core.list_of<grid::Node>(
+            "SELECT document" + where + " ORDER BY id LIMIT ? OFFSET ?",
+            values,
+            [&](grid::Node& node) {
+                if (!with_proofs) node.proofs = {};
+            }));
+    auto reply = json_reply(200, std::move(list));
     paging.mark(reply, total.value_or(0));
     return reply;
 }
@@ -190,7 +198,7 @@ Answer<> set_interfaces(Core& core, Call& call)
 {
     TRY(const auto signer, signing_node(core, call));
     TRY(auto node, node_of_path(core, call));
-    auto sent = grid::list_from_json<grid::Interface>(call.request.body);
+    auto sent = grid::list_from_json<grid::Interface>(call.request.body, sent_limits);
     if (!sent) return refuse(400, sent.error().message);
     TRY_DO(must_be_itself(call, signer, "interfaces"));
     // No list and an empty one are shown as they came.
@@ -219,6 +227,7 @@ Answer<> set_capacity(Core& core, Call& call)
     TRY_DO(must_be_itself(call, signer, "capacity"));
     auto proof = proof_of(sent, call.now);
     if (!proof) return refuse(400, proof.error().message);
+    TRY_DO(check_length(proof->text, "proof", largest_proof));
     node.total_resources = sent.capacity;
     node.proofs.push_back(*std::move(proof));
     if (node.proofs.size() > most_proofs) node.proofs.erase(node.proofs.begin());
@@ -262,7 +271,7 @@ Answer<> configure_free(Core& core, Call& call)
 {
     TRY(auto node,
         own_node(core, call, "only the farmer can configured the if the node is free to use"));
-    auto sent = grid::json::parse(call.request.body);
+    auto sent = grid::json::parse(call.request.body, sent_limits);
     if (!sent) return refuse(400, sent.error().message);
     const auto* value = sent->find("free_to_use");
     if (value != nullptr && value->kind != grid::json::Value::Kind::boolean && !value->is_null())
@@ -275,7 +284,7 @@ Answer<> configure_free(Core& core, Call& call)
 Answer<> configure_dedicated(Core& core, Call& call)
 {
     TRY(auto node, own_node(core, call, not_the_farmer));
-    auto sent = grid::json::parse(call.request.body);
+    auto sent = grid::json::parse(call.request.body, sent_limits);
     if (!sent) return refuse(400, sent.error().message);
     const auto* value = sent->find("user_id");
     std::int64_t user = 0;

@@ -45,7 +45,7 @@ Answer<> check_reservation(Core& core, const grid::PoolReservation& sent)
         return refuse(400, "sponsor_signature is required");
     if (sent.data.node_ids.empty())
         return refuse(400, "pool must be applicable to at least 1 node");
-    const auto signed_data = grid::from_json<grid::PoolData>(sent.json);
+    const auto signed_data = grid::from_json<grid::PoolData>(sent.json, sent_limits);
     if (!signed_data)
         return refuse(400, "invalid json data on reservation: " + signed_data.error().message);
     if (grid::to_json(*signed_data) != grid::to_json(sent.data))
@@ -146,6 +146,8 @@ Answer<> create_pool(Core& core, Call& call)
          .su = static_cast<double>(sent.data.sus),
          .ipv4u = static_cast<double>(sent.data.ipv4us)},
         call.now);
+    // What runs in it is listed in it later on.
+    TRY_DO(stored_text(pool, "pool", largest_pool / 4));
     TRY_DO(core.save_pool(pool));
 
     TRY_DO(save_payment(core, id, farm, call.now));
@@ -174,11 +176,12 @@ Answer<> get_pool(Core& core, Call& call)
 Answer<> list_pools(Core& core, Call& call)
 {
     TRY(const auto owner, integer_of(call.part(0)));
-    TRY(auto pools,
-        core.documents<grid::Pool>(
-            "SELECT document FROM pool WHERE owner = ? ORDER BY id", {owner}));
-    for (auto& pool : pools) sync_pool(pool, call.now);
-    return json_reply(200, grid::list_to_json(pools));
+    TRY(auto list,
+        core.list_of<grid::Pool>(
+            "SELECT document FROM pool WHERE owner = ? ORDER BY id",
+            {owner},
+            [&](grid::Pool& pool) { sync_pool(pool, call.now); }));
+    return json_reply(200, std::move(list));
 }
 
 Answer<> get_payment(Core& core, Call& call)

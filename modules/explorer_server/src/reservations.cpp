@@ -17,6 +17,7 @@ using grid::legacy::Reservation;
 constexpr std::size_t longest_metadata = 1024;
 /// More than any customer has ordered at once; a page holds a reservation whole.
 constexpr std::size_t most_parts = 2000;
+constexpr std::size_t most_told = std::size_t{16} << 20U;
 
 bool all_results_ok(const Reservation& reservation)
 {
@@ -83,11 +84,33 @@ std::optional<std::int64_t> next_change(const Reservation& reservation)
     return when;
 }
 
+std::string too_large(const Reservation& reservation)
+{
+    const auto& data = reservation.data;
+    std::size_t count = data.containers.size() + data.volumes.size() + data.zdbs.size() +
+                        data.kubernetes.size() + data.proxies.size() + data.reserve_proxies.size() +
+                        data.subdomains.size() + data.domain_delegates.size() +
+                        data.gateway4to6.size();
+    for (const auto& network : data.networks) count += network.network_resources.size();
+    if (count > most_parts)
+        return "more than " + std::to_string(most_parts) + " workloads; use several reservations";
+    // Each node is told the whole of a network, once for each of its resources there.
+    // And the description and its signers with each of them.
+    const auto signers =
+        data.signing_request_provision.signers.size() + data.signing_request_delete.signers.size();
+    std::size_t told = count * (data.description.size() + 256 * signers);
+    for (const auto& network : data.networks)
+        told += network.network_resources.size() * grid::to_json(network).size();
+    if (told > most_told) return "too much to tell its nodes; use several reservations";
+    return {};
+}
+
 std::string refusal_of(const Reservation& reservation)
 {
     if (reservation.customer_tid == 0) return "customer_tid is required";
     if (reservation.customer_signature.empty()) return "customer_signature is required";
-    const auto text = grid::from_json<grid::legacy::ReservationData>(reservation.json);
+    if (auto why = too_large(reservation); !why.empty()) return why;
+    const auto text = grid::from_json<grid::legacy::ReservationData>(reservation.json, sent_limits);
     if (!text) return "invalid json data on reservation: " + text.error().message;
     if (grid::to_json(*text) != grid::to_json(reservation.data))
         return "json data does not match the reservation data";
@@ -96,8 +119,6 @@ std::string refusal_of(const Reservation& reservation)
     const auto parts = parts_of(reservation);
     if (const auto id = repeated_id(parts))
         return "conflicting workload ID '" + std::to_string(*id) + "'";
-    if (parts.size() > most_parts)
-        return "more than " + std::to_string(most_parts) + " workloads; use several reservations";
     // No node could answer for it: names have no sign.
     for (const auto& part : parts)
         if (part.workload_id < 0)
@@ -139,6 +160,7 @@ Result<> save_reservation(Core& core, const Reservation& reservation)
 {
     store::Value changes{nullptr};
     if (const auto when = next_change(reservation)) changes = *when;
+    TRY(auto text, stored_text(reservation, "reservation", largest_reservation));
     TRY_DO(core.db.run(
         "INSERT INTO reservation (id, customer, next_action, changes, document) VALUES (?, ?, ?, "
         "?, ?) ON CONFLICT (id) DO UPDATE SET next_action = excluded.next_action, changes = "
@@ -147,7 +169,7 @@ Result<> save_reservation(Core& core, const Reservation& reservation)
          reservation.customer_tid,
          static_cast<std::int64_t>(reservation.next_action),
          changes,
-         grid::to_json(reservation)}));
+         std::move(text)}));
     core.timer_changed = true;
     return {};
 }

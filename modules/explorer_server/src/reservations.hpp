@@ -30,6 +30,10 @@ grid::NextAction advance(const grid::legacy::Reservation& reservation, std::int6
 /// When the clock alone may change it next; empty once it has ended.
 std::optional<std::int64_t> next_change(const grid::legacy::Reservation& reservation);
 
+/// Why it is too much for one reservation; empty when it is not. Cheap: looked at before anything
+/// is cut or compared.
+std::string too_large(const grid::legacy::Reservation& reservation);
+
 /// Why it can't be taken, in the words of the originals; empty when it can.
 std::string refusal_of(const grid::legacy::Reservation& reservation);
 

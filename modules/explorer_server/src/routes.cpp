@@ -325,6 +325,15 @@ Answer<> Core::dispatch(const http::Request& request, std::int64_t now)
     return page_not_found();
 }
 
+bool Core::reads_hub(const http::Request& request) const
+{
+    if (options.hub.empty() || (request.method != Method::get && request.method != Method::head))
+        return false;
+    Call call{.request = request, .target = http::parse_target(request.target), .parts = {}};
+    std::vector<std::string_view> pieces;
+    return table_of(call, pieces, true).data() == hub_routes.data();
+}
+
 std::optional<Reply> Core::refuse_head(const http::Request& request, std::int64_t now)
 {
     Call call{.request = request, .target = http::parse_target(request.target), .parts = {}};

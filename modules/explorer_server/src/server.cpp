@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <ctime>
 #include <deque>
@@ -111,7 +113,8 @@ public:
           timer_changed_{loop},
           group_{loop},
           visits_{loop},
-          lane_{1}
+          lane_{1},
+          hub_lane_{1}
     {
         group_.spawn(watch_clock());
     }
@@ -120,21 +123,19 @@ public:
     // NOLINTNEXTLINE(cppcoreguidelines-avoid-reference-coroutine-parameters)
     Task<Reply> answer(const Request& request, const http::Peer& peer) override
     {
-        if (!limit_.allow(peer.address, Clock::now())) {
-            auto reply = reply_of({429, "too many requests from your address"});
-            reply.headers.add("Retry-After", "1");
-            co_return reply;
-        }
+        // One that was looked at has been counted then.
+        if (!request.head_checked && !may_ask(peer)) co_return too_many();
         if (!is_our_host(request.headers.get("Host"), core_->options.hosts))
             co_return reply_of(not_our_host());
+        if (core_->reads_hub(request)) co_return co_await read_hub(&request);
         if (auto poll = long_poll_of(request, core_->options.longest_wait))
             co_return co_await hold(&request, *std::move(poll));
         co_return co_await handle(&request);
     }
 
-    Task<std::optional<Reply>> refuse_head(const Request& head, const http::Peer&) override
+    Task<std::optional<Reply>> refuse_head(const Request& head, const http::Peer& peer) override
     {
-        return look_at(&head);
+        return look_at(&head, may_ask(peer));
     }
 
     Task<> stop() override
@@ -168,12 +169,68 @@ private:
         bool timer_changed = false;
     };
 
-    Task<std::optional<Reply>> look_at(const Request* head)
+    /// Takes one of the address's requests.
+    bool may_ask(const http::Peer& peer)
     {
+        return limit_.allow(bucket_of(peer.address), Clock::now());
+    }
+    static Reply too_many()
+    {
+        auto reply = reply_of({429, "too many requests from your address"});
+        reply.headers.add("Retry-After", "1");
+        return reply;
+    }
+
+    Task<std::optional<Reply>> look_at(const Request* head, bool may_ask)
+    {
+        if (!may_ask) co_return too_many();
         if (!is_our_host(head->headers.get("Host"), core_->options.hosts))
             co_return reply_of(not_our_host());
         const auto time = now();
         co_return co_await lane_.run([&] { return core_->refuse_head(*head, time); });
+    }
+
+    /// Flists are large and need no database: they are read beside it.
+    Task<Reply> read_hub(const Request* request)
+    {
+        struct Read {
+            Reply reply;
+            std::optional<kernel::Fd> file;
+        };
+        const auto time = now();
+        auto read = co_await hub_lane_.run([&] {
+            Read done{.reply = core_->handle(*request, time), .file = {}};
+            done.file.swap(core_->opened);
+            return done;
+        });
+        if (read.file) {
+            const auto file = std::make_shared<kernel::Fd>(*std::move(read.file));
+            const auto length = read.reply.stream_length.value_or(0);
+            read.reply.stream = [this, file, length](http::BodySink* sink) {
+                return pour(sink, file, length);
+            };
+        }
+        co_return std::move(read.reply);
+    }
+
+    Task<Result<>> pour(
+        http::BodySink* sink, std::shared_ptr<kernel::Fd> file, std::uint64_t length)
+    {
+        std::string piece;
+        for (std::uint64_t done = 0; done < length;) {
+            const auto got = co_await hub_lane_.run([&] {
+                piece.resize(std::min<std::uint64_t>(length - done, 256U << 10U));
+                return kernel::retry_eintr([&] {
+                    return ::pread(
+                        file->get(), piece.data(), piece.size(), static_cast<off_t>(done));
+                });
+            });
+            if (got <= 0) co_return fail(Errc::unavailable, "the flist has become shorter");
+            const auto size = static_cast<std::size_t>(got);
+            CO_TRY_DO(co_await sink->write(std::string_view{piece}.substr(0, size)));
+            done += size;
+        }
+        co_return Result<>{};
     }
 
     /// Nobody leaves the queue before he has his reply, cancelled or not: the lane reads his
@@ -332,7 +389,8 @@ private:
     Event timer_changed_;
     TaskGroup group_;
     TaskGroup visits_;  ///< Never cancelled: each ends once its visitors have their replies.
-    Blocking lane_;     // Last: its threads end before the core does.
+    Blocking lane_;     // Last: their threads end before the core does.
+    Blocking hub_lane_;
 };
 
 }  // namespace
@@ -352,7 +410,17 @@ http::ServerLimits server_limits(const Options& options)
 {
     http::ServerLimits limits;
     // Flists are published in one piece.
-    limits.body = options.hub.empty() ? std::uint64_t{8} << 20U : std::uint64_t{64} << 20U;
+    static constexpr auto usual = std::uint64_t{8} << 20U;
+    limits.body = usual;
+    if (!options.hub.empty()) {
+        limits.body = std::uint64_t{64} << 20U;
+        limits.body_of = [most = limits.body](const Request& head) {
+            const bool publishes = head.method == http::Method::put &&
+                                   !head.target.starts_with("/api/") &&
+                                   !head.target.starts_with("/explorer/");
+            return publishes ? most : usual;
+        };
+    }
     limits.connections = 16'384;
     limits.connections_per_address = 12'000;
     return limits;

@@ -17,13 +17,17 @@ bool has_control_characters(std::string_view text)
         text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
-Result<> save_user(Core& core, const grid::User& user)
+Answer<> save_user(Core& core, const grid::User& user)
 {
+    TRY_DO(check_length(user.email, "email", longest_line));
+    TRY_DO(check_length(user.host, "host", longest_line));
+    TRY_DO(check_length(user.description, "description", longest_description));
+    TRY(auto text, stored_text(user, "user", 4 * largest_small));
     TRY_DO(core.db.run(
         "INSERT INTO user (id, name, email, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET email = excluded.email, document = excluded.document",
-        {user.id, user.name, user.email, grid::to_json(user)}));
-    return {};
+        {user.id, user.name, user.email, std::move(text)}));
+    return http::Reply{};
 }
 
 /// Whether somebody else has this address. In strict mode, having none is no address to share.
@@ -80,14 +84,16 @@ Answer<> list_users(Core& core, Call& call)
             filter));
     auto values = filter;
     values.insert(values.end(), {paging.size, paging.offset()});
-    TRY(auto users,
-        core.documents<grid::User>(
+    const bool is_signed = is_signed_by_user(core, call, {"date"});
+    TRY(auto list,
+        core.list_of<grid::User>(
             "SELECT document FROM user WHERE (? = '' OR name = ?) AND (? = '' OR email = ?) "
             "ORDER BY id LIMIT ? OFFSET ?",
-            values));
-    if (!is_signed_by_user(core, call, {"date"}))
-        for (auto& user : users) user.email.clear();
-    auto reply = json_reply(200, grid::list_to_json(users));
+            values,
+            [&](grid::User& user) {
+                if (!is_signed) user.email.clear();
+            }));
+    auto reply = json_reply(200, std::move(list));
     paging.mark(reply, total.value_or(0));
     return reply;
 }

@@ -26,7 +26,7 @@ bool runs_on_a_node(WorkloadType type)
 
 Answer<grid::Workload> workload_of_body(const Call& call)
 {
-    auto tree = grid::json::parse(call.request.body);
+    auto tree = grid::json::parse(call.request.body, sent_limits);
     if (!tree) return refuse(400, "could not decode workload type: " + tree.error().message);
     if (const auto* type = tree->find("workload_type"); type != nullptr && !type->is_null()) {
         if (type->kind != grid::json::Value::Kind::number)
@@ -82,8 +82,9 @@ Answer<> check_customer_signature(Core& core, const grid::Workload& workload)
     return http::Reply{};
 }
 
-/// Reserves the address for this workload. 409 when it is not there or taken.
-Answer<> take_public_ip(Core& core, const grid::Workload& workload)
+/// Gives this workload its address (`take`), or looks whether it could have it. 409 when it is not
+/// there or taken.
+Answer<> public_ip(Core& core, const grid::Workload& workload, bool take)
 {
     const auto* wanted = std::get_if<grid::PublicIp>(&workload.data);
     if (wanted == nullptr) return http::Reply{};
@@ -93,6 +94,7 @@ Answer<> take_public_ip(Core& core, const grid::Workload& workload)
         const auto found =
             std::ranges::find(farm->ipaddresses, wanted->ipaddress, &grid::FarmIp::address);
         if (found != farm->ipaddresses.end() && found->reservation_id == 0) {
+            if (!take) return http::Reply{};
             found->reservation_id = workload.id;
             TRY_DO(core.save_farm(*farm));
             return http::Reply{};
@@ -139,6 +141,14 @@ Answer<> store_refused(Core& core, Core::StoredWorkload& workload, Refusal refus
 
 Answer<> check_pool(Core& core, const Call& call, const grid::Workload& workload)
 {
+    // A disk of no known type would be free of charge.
+    if (const auto* container = std::get_if<grid::Container>(&workload.data)) {
+        const auto type = container->capacity.disk_type;
+        if (container->capacity.disk_size > 0 && type != grid::DiskType::hdd &&
+            type != grid::DiskType::ssd)
+            return refuse(
+                400, "disk type " + std::to_string(static_cast<unsigned>(type)) + " is unknown");
+    }
     const auto units = grid::resource_units(workload);
     TRY(const auto pool, core.pool(workload.pool_id));
     if (!units || !pool)
@@ -151,9 +161,10 @@ Answer<> check_pool(Core& core, const Call& call, const grid::Workload& workload
     return http::Reply{};
 }
 
-/// Gives it to its node: nothing is paid here.
+/// Gives it to its node, and its address to it: nothing is paid here.
 Answer<> start(Core& core, Core::StoredWorkload& workload, http::Reply reply)
 {
+    TRY_DO(public_ip(core, workload.document, true));
     workload.document.next_action = NextAction::deploy;
     TRY_DO(core.save_workload(workload));
     TRY_DO(core.enqueue(workload.document));
@@ -213,11 +224,13 @@ Answer<> create_workload(Core& core, Call& call)
     grid::accept_created(workload, id, {.unix = call.now});
     stored.document = std::move(workload);
     auto& document = stored.document;
+    TRY_DO(stored_text(document, "workload", largest_order));
+    // An address is taken when it starts: whoever never consents must not keep it from others.
     for (const auto& verdict :
-         {check_pool(core, call, document), check_kubernetes_ip(core, document)})
+         {check_pool(core, call, document),
+          check_kubernetes_ip(core, document),
+          public_ip(core, document, false)})
         if (!verdict) return store_refused(core, stored, verdict.error());
-    if (auto taken = take_public_ip(core, document); !taken)
-        return store_refused(core, stored, taken.error());
 
     core.log->info(
         "workload created id={} type={} customer={}",
@@ -227,7 +240,7 @@ Answer<> create_workload(Core& core, Call& call)
     auto reply = json_reply(201, grid::to_json(grid::CreateReply{id}));
     document.next_action = advance(document);
     if (document.next_action == NextAction::pay) return start(core, stored, std::move(reply));
-    // Whoever is named must consent first; its address is kept for it.
+    // Whoever is named must consent first.
     TRY_DO(core.save_workload(stored));
     return reply;
 }
@@ -235,15 +248,19 @@ Answer<> create_workload(Core& core, Call& call)
 Answer<> list_workloads(Core& core, Call& call)
 {
     std::vector<std::int64_t> ids;
-    TRY(auto reply, list_of_customers(core, call, "id", "workload", [&](const store::Row& row) {
-            ids.push_back(row.integer(0));
-        }));
+    TRY(auto reply, list_of_customers(core, call, "workload", ids));
     std::string list = "[";
     for (const auto id : ids) {
-        TRY(const auto workload, core.workload(id));
-        if (!workload) continue;
+        const auto workload = core.workload(id);
+        if (!workload) {
+            core.log->error(
+                "workload is left out id={} error=\"{}\"", id, workload.error().message);
+            continue;
+        }
+        if (!*workload) continue;
         if (list.size() > 1) list += ',';
-        list += show(*workload);
+        list += show(**workload);
+        if (list.size() >= list_page_bytes) break;
     }
     reply.body = list + "]\n";
     return reply;

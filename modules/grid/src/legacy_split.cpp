@@ -1,6 +1,7 @@
 // A reservation of the first era cut into workloads, and those told in the words of the later one.
 
 #include <algorithm>
+#include <limits>
 
 #include "base/text.hpp"
 #include "grid/legacy.hpp"
@@ -20,7 +21,10 @@ ReservationWorkload entry_of(
     entry.user = std::to_string(reservation.customer_tid);
     entry.type = type;
     entry.created = reservation.epoch;
-    entry.duration = reservation.data.expiration_reservation.unix - reservation.epoch.unix;
+    if (__builtin_sub_overflow(
+            reservation.data.expiration_reservation.unix, reservation.epoch.unix, &entry.duration))
+        entry.duration = reservation.epoch.unix < 0 ? std::numeric_limits<std::int64_t>::max()
+                                                    : std::numeric_limits<std::int64_t>::min();
     entry.to_delete = reservation.next_action == NextAction::remove ||
                       reservation.next_action == NextAction::deleted;
     return entry;

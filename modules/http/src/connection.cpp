@@ -8,6 +8,10 @@
 namespace znode::http {
 namespace {
 
+constexpr std::size_t write_piece = std::size_t{256} << 10U;
+/// So much of a body must come within `ServerLimits::body_time`.
+constexpr std::size_t body_piece = std::size_t{1} << 20U;
+
 /// Cuts the stream when the time is over. Cheaper than a race per read: one timer, no coroutine.
 class Watchdog {
 public:
@@ -66,10 +70,16 @@ public:
     }
     Task<Result<>> put(std::string_view bytes)
     {
-        watchdog_.arm(patience_);
-        auto sent = co_await stream_.write(asio::buffer(bytes));
-        watchdog_.disarm();
-        co_return sent;
+        // A deadline for each piece: who reads slowly gets a large answer whole all the same.
+        do {
+            const auto piece = bytes.substr(0, write_piece);
+            bytes.remove_prefix(piece.size());
+            watchdog_.arm(patience_);
+            auto sent = co_await stream_.write(asio::buffer(piece));
+            watchdog_.disarm();
+            if (!sent) co_return sent;
+        } while (!bytes.empty());
+        co_return Result<>{};
     }
     std::uint64_t written() const noexcept { return written_; }
 
@@ -85,19 +95,23 @@ private:
 class BodyShare {
 public:
     explicit BodyShare(ConnectionContext& context) : context_{context} {}
-    ~BodyShare() { context_.body_bytes -= held_; }
+    ~BodyShare() { share() -= held_; }
     BodyShare(const BodyShare&) = delete;
     BodyShare& operator=(const BodyShare&) = delete;
 
     /// Says how much there is now; false when it is too much for all.
     bool hold(std::uint64_t bytes)
     {
-        context_.body_bytes = context_.body_bytes - held_ + bytes;
+        share() -= held_;
         held_ = bytes;
-        return held_ <= small_body || context_.body_bytes <= most_body_bytes;
+        share() += held_;
+        return share() <= (is_small() ? most_small_body_bytes : most_body_bytes);
     }
 
 private:
+    bool is_small() const { return held_ <= small_body; }
+    std::uint64_t& share() { return is_small() ? context_.small_body_bytes : context_.body_bytes; }
+
     ConnectionContext& context_;
     std::uint64_t held_ = 0;
 };
@@ -133,6 +147,7 @@ private:
         state_.idle = inbox_.empty();
         watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
         bool in_body = false;
+        std::size_t in_time = 0;  // What had come of the body when the watchdog was armed.
         while (!parser->done()) {
             if (inbox_.empty() && !co_await read_more()) {
                 watchdog_.disarm();
@@ -152,14 +167,24 @@ private:
                 co_await refuse(503, "too many large requests at once; try again in a moment");
                 co_return false;
             }
+            if (const auto size = parser->request().body.size(); size >= in_time + body_piece) {
+                in_time = size;
+                watchdog_.arm(context_.limits.body_time);
+            }
             if (parser->head_done() && !in_body) {
                 in_body = true;
                 watchdog_.disarm();
+                if (const auto& limit = context_.limits.body_of;
+                    limit && !parser->limit_body(limit(parser->request()))) {
+                    co_await refuse(413, "HTTP: body limit exceeded");
+                    co_return false;
+                }
                 if (context_.check && !parser->done() && !body_came_along(parser->request())) {
                     if (auto refusal = co_await context_.check(parser->request(), peer_)) {
                         co_await refuse(*std::move(refusal));
                         co_return false;
                     }
+                    parser->request().head_checked = true;
                 }
                 watchdog_.arm(context_.limits.body_time);
                 if (!parser->done() && parser->request().headers.get("Expect") == "100-continue" &&

@@ -105,7 +105,7 @@ private:
     }
     void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override
     {
-        if (!sink && length) body->reserve(std::min<std::uint64_t>(*length, 1U << 20U));
+        if (!sink && length) body->reserve(std::min<std::uint64_t>(*length, 64U << 10U));
     }
     std::size_t on_body_impl(beast::string_view piece, error_code& ec) override
     {
@@ -153,6 +153,12 @@ Result<> RequestParser::feed(std::string& bytes)
 {
     if (impl_->is_header_done()) impl_->eager(true);
     return impl_->take(bytes);
+}
+bool RequestParser::limit_body(std::uint64_t bytes)
+{
+    impl_->kept_limit = bytes;
+    const auto announced = impl_->content_length();
+    return !announced || *announced <= bytes;
 }
 bool RequestParser::head_done() const { return impl_->is_header_done(); }
 bool RequestParser::done() const { return impl_->is_done(); }

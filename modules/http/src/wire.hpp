@@ -21,6 +21,9 @@ public:
     /// a failure `refusal` is the status to answer with.
     Result<> feed(std::string& bytes);
     bool head_done() const;
+    /// A smaller limit for the body of this request, once its head is done. False when more was
+    /// announced.
+    bool limit_body(std::uint64_t bytes);
     bool done() const;
     bool keep_alive() const;
     /// HTTP/1.1 and later, who understand chunks.

@@ -27,6 +27,10 @@ void remove_workload(
 bool would_last(
     grid::Pool pool, const grid::CloudUnits& units, std::int64_t now, std::int64_t seconds);
 
+/// When the next of the units that are not used up yet will be, after `now`; `Pool::never` when
+/// there is none (synced before).
+std::int64_t next_end(const grid::Pool& pool, std::int64_t now);
+
 /// Whether the workload needs a unit of which the pool has nothing left (synced before).
 bool needs_exhausted(const grid::Pool& pool, const grid::CloudUnits& units);
 

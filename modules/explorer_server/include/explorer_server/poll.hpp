@@ -9,6 +9,8 @@
 namespace znode::explorer_server {
 
 inline constexpr std::size_t poll_page = 200;
+/// A page ends behind the id that brings it beyond this.
+inline constexpr std::size_t poll_page_bytes = std::size_t{4} << 20U;
 
 struct PollEntry {
     std::int64_t id = 0;

@@ -54,6 +54,8 @@ struct Request {
     std::string body = {};
     /// Client only: patience of this one request, in place of `ClientOptions::timeout`.
     std::optional<Duration> patience = {};
+    /// Server only: a HeadCheck has let it pass.
+    bool head_checked = false;
 };
 
 /// Takes a streamed body piece by piece.

@@ -27,13 +27,16 @@ using HeadCheck = std::function<Task<std::optional<Reply>>(const Request&, const
 
 struct ServerLimits {
     std::uint32_t header = 16U << 10U;  ///< Bytes of request line and fields: 431 beyond.
-    std::uint64_t body = std::uint64_t{4} << 20U;     ///< Bytes: 413 beyond.
+    std::uint64_t body = std::uint64_t{4} << 20U;  ///< Bytes: 413 beyond.
+    /// A smaller limit for some requests, by their heads; empty: `body` for all.
+    std::function<std::uint64_t(const Request&)> body_of = {};
     std::size_t connections = 4096;                   ///< Further ones are closed at once.
     std::size_t connections_per_address = 4096;       ///< Same, of one address.
     Duration idle = std::chrono::seconds{75};         ///< Between two requests of a connection.
     Duration header_time = std::chrono::seconds{10};  ///< From the first byte to the empty line.
-    Duration body_time = std::chrono::seconds{60};    ///< For the whole body: 408 beyond.
-    Duration write_time = std::chrono::seconds{60};   ///< For one piece of an answer.
+    /// For each MiB of a body, or what is left of it: cut off beyond.
+    Duration body_time = std::chrono::seconds{60};
+    Duration write_time = std::chrono::seconds{60};  ///< For 256 KiB of an answer.
     /// How long a refused request is still read, so that its sender sees the refusal.
     Duration linger = std::chrono::seconds{1};
 };
