@@ -108,6 +108,32 @@ TEST_F(RobustnessTest, ChunkedBodyBeyondTheLimitIsA413)
     EXPECT_EQ(status_of(answer), "413") << answer;
 }
 
+TEST_F(RobustnessTest, SomeRequestsHaveASmallerLimit)
+{
+    limits.body_of = [](const Request& head) -> std::uint64_t {
+        return head.target == "/small" ? 10 : 100;
+    };
+    const auto head = [](const std::string& target, const std::string& body) {
+        return "POST " + target + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + body;
+    };
+    const auto announced = std::string{"Content-Length: 20\r\n\r\n01234567890123456789"};
+    const auto chunked =
+        std::string{"Transfer-Encoding: chunked\r\n\r\n14\r\n01234567890123456789\r\n0\r\n\r\n"};
+    for (const auto& body : {announced, chunked}) {
+        EXPECT_EQ(status_of(send_raw({head("/small", body)})), "413");
+        EXPECT_EQ(status_of(send_raw({head("/large", body)})), "200");
+    }
+}
+
+TEST_F(RobustnessTest, ALongBodyMayTakeLongAsLongAsItComes)
+{
+    limits.body_time = 300ms;
+    std::vector<std::string> pieces{
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n"};
+    for (int i = 0; i < 6; ++i) pieces.emplace_back(std::size_t{512} << 10U, 'x');
+    EXPECT_EQ(status_of(send_raw(pieces, 100ms)), "200") << "twice the time of one MiB";
+}
+
 TEST_F(RobustnessTest, TwoLengthsAreRefused)
 {
     const auto answer = send_raw(

@@ -1,0 +1,252 @@
+// What one customer, node or stranger sends must not become too much for everybody.
+#include "explorer_server/accounting.hpp"
+#include "rate_limit.hpp"
+#include "reservation_fixture.hpp"
+
+namespace znode::explorer_server {
+namespace {
+
+using test::SmallGrid;
+
+class BoundsTest : public testing::Test {
+protected:
+    void SetUp() override { grid_.fill(); }
+    void add_address(const std::string& address)
+    {
+        const auto body = R"([{"address":")" + address + R"(","gateway":"185.1.2.1"}])";
+        ASSERT_EQ(grid_.post("/farms/1/ip", body, grid_.farmer).status, 200U);
+    }
+    grid::Workload address_order(const std::string& address) const
+    {
+        auto order = grid_.volume();
+        order.workload_type = grid::WorkloadType::public_ip;
+        order.data = grid::PublicIp{*grid::IpRange::parse(address)};
+        return order;
+    }
+    std::int64_t holder_of_address()
+    {
+        return SmallGrid::json(grid_.get("/farms/1"))
+            .at("ipaddresses")
+            .at(0)
+            .at("reservation_id")
+            .get<std::int64_t>();
+    }
+    SmallGrid grid_;
+};
+
+TEST_F(BoundsTest, WhatGrowsTooLargeByEscapingIsRefusedAndHarmsNoPage)
+{
+    ASSERT_EQ(grid_.create_volume(), 1);
+    auto large = grid_.volume();
+    large.description = std::string(1'500'000, '<');
+    const auto reply = grid_.create(large);
+    EXPECT_EQ(reply.status, 400U) << reply.body;
+    EXPECT_EQ(SmallGrid::json(grid_.poll(0)).size(), 1U);
+}
+
+TEST_F(BoundsTest, ALongAddressOfAUserIsRefused)
+{
+    const Json body{
+        {"name", "long"},
+        {"email", std::string(1'500'000, '<')},
+        {"pubkey", grid_.customer_identity.public_key_hex()}};
+    EXPECT_EQ(grid_.post("/users", body.dump()).status, 400U);
+}
+
+TEST_F(BoundsTest, APageOfWorkEndsByItsSizeAndTheCursorWithIt)
+{
+    for (int i = 0; i < 12; ++i) {
+        auto order = grid_.volume();
+        order.description = std::string(std::size_t{500} << 10U, 'x');
+        ASSERT_EQ(grid_.create(order).status, 201U);
+    }
+    const auto first = grid_.poll(0);
+    EXPECT_LT(first.body.size(), std::size_t{5} << 20U);
+    const auto told = SmallGrid::json(first).size();
+    EXPECT_LT(told, 12U);
+    EXPECT_EQ(first.headers.get("x-last-id"), std::to_string(told));
+    const auto rest = grid_.poll(static_cast<std::int64_t>(told) + 1);
+    EXPECT_EQ(SmallGrid::json(rest).size(), 12U - told);
+    EXPECT_EQ(rest.headers.get("x-last-id"), "12");
+}
+
+TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStarts)
+{
+    add_address("185.1.2.3/24");
+    auto waiting = address_order("185.1.2.3/24");
+    waiting.signing_request_provision = {
+        .signers = {std::stoll(grid_.farmer.key_id)}, .quorum_min = 1};
+    ASSERT_EQ(grid_.create(waiting).status, 201U);
+    EXPECT_EQ(holder_of_address(), 0) << "nobody may ever consent";
+    const auto started = grid_.create(address_order("185.1.2.3/24"));
+    EXPECT_NE(started.status, 409U) << started.body;
+}
+
+TEST_F(BoundsTest, AFarmHasThousandsOfAddressesAndNoMore)
+{
+    Json list = Json::array();
+    for (int i = 0; i < 4097; ++i)
+        list.push_back(
+            {{"address",
+              "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." +
+                  std::to_string(i % 256) + "/8"},
+             {"gateway", "10.0.0.1"}});
+    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 400U);
+    list.erase(0);
+    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 200U);
+    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 200U) << "nothing new";
+    EXPECT_EQ(SmallGrid::json(grid_.get("/farms/1")).at("ipaddresses").size(), 4096U);
+}
+
+TEST_F(BoundsTest, AContainersDiskOfUnknownTypeIsRefused)
+{
+    auto order = grid_.volume();
+    order.workload_type = grid::WorkloadType::container;
+    grid::Container container;
+    container.capacity = {
+        .cpu = 1, .memory = 1024, .disk_size = 100'000, .disk_type = grid::DiskType{7}};
+    order.data = container;
+    EXPECT_EQ(grid_.create(order).status, 400U);
+    EXPECT_EQ(grid_.poll(0).body, "null\n");
+}
+
+TEST_F(ReservationTest, DatesOfStrangersDoNotOverflow)
+{
+    auto order = data();
+    order["expiration_reservation"] = std::numeric_limits<std::int64_t>::max();
+    auto sent = request(order);
+    sent["epoch"] = std::numeric_limits<std::int64_t>::min();
+    EXPECT_EQ(send(http::Method::post, "", sent.dump()).status, 201U);
+}
+
+TEST_F(ReservationTest, StrangersAreRefusedBeforeAnythingIsCompared)
+{
+    auto sent = request(data());
+    sent["data_reservation"]["description"] = "not what was signed";
+    sent["customer_signature"] = std::string(128, '0');
+    const auto reply = send(http::Method::post, "", sent.dump());
+    EXPECT_NE(reply.body.find("failed to verify customer signature"), std::string::npos)
+        << reply.body;
+}
+
+TEST_F(ReservationTest, ManyPartsAreCountedBeforeTheSignatureIsLookedAt)
+{
+    auto order = data();
+    const auto zdb = order["zdbs"][0];
+    for (int i = 0; i < 2001; ++i) order["zdbs"].push_back(zdb);
+    auto sent = request(order);
+    sent["customer_signature"] = std::string(128, '0');
+    const auto reply = send(http::Method::post, "", sent.dump());
+    EXPECT_NE(reply.body.find("more than 2000 workloads"), std::string::npos) << reply.body;
+}
+
+TEST(PoolEndTest, TheOtherUnitsOfADryPoolRunOutInTheirTime)
+{
+    grid::Pool pool;
+    pool.last_updated = 1000;
+    pool.cus = 0;
+    pool.active_cu = 1;
+    pool.sus = 500;
+    pool.active_su = 2;
+    EXPECT_EQ(next_end(pool, 1000), 1250);
+    pool.sus = 0;
+    EXPECT_EQ(next_end(pool, 1000), grid::Pool::never);
+    pool.ipv4us = 0.1;
+    pool.active_ipv4 = 1;
+    EXPECT_EQ(next_end(pool, 1000), 1001) << "never again in the same second";
+}
+
+TEST(HeadLimitTest, LookingAtAHeadIsARequestAndIsCountedOnce)
+{
+    Options options;
+    options.requests_per_second = 0.001;
+    options.burst = 2;
+    SmallGrid grid{options};
+    const http::Peer peer{.address = "2001:db8::1"};
+    const http::Peer neighbour{.address = "2001:db8::2"};
+    http::Request head{.method = http::Method::post, .target = "/api/v1/users"};
+    EXPECT_FALSE(run(grid.loop, grid.server->refuse_head(head, peer)));
+    head.head_checked = true;
+    EXPECT_NE(run(grid.loop, grid.server->answer(head, peer)).status, 429U);
+    EXPECT_FALSE(run(grid.loop, grid.server->refuse_head(head, peer)));
+    const auto refused = run(grid.loop, grid.server->refuse_head(head, neighbour));
+    ASSERT_TRUE(refused) << "one network, one bucket";
+    EXPECT_EQ(refused->status, 429U);
+}
+
+TEST(BucketTest, HostsOfIpv6HaveTheirNetworks)
+{
+    EXPECT_EQ(bucket_of("2001:db8::1"), bucket_of("2001:db8::ffff:1"));
+    EXPECT_NE(bucket_of("2001:db8::1"), bucket_of("2001:db8:0:1::1"));
+    EXPECT_EQ(bucket_of("::ffff:10.0.0.1"), "10.0.0.1");
+    EXPECT_EQ(bucket_of("10.0.0.1"), "10.0.0.1");
+}
+
+TEST(HubFolderTest, BelongsToWhoeverPublishedThereFirst)
+{
+    Options options;
+    test::TempFolder hub;
+    options.hub = hub.path();
+    SmallGrid grid{options};
+    const auto identity = test::identity_of(0xC0);
+    const test::Signer anna{
+        &grid.customer_identity, std::to_string(grid.add_user("anna", grid.customer_identity))};
+    const test::Signer other{&identity, std::to_string(grid.add_user("anna.3bot", identity))};
+    http::Request put{.method = http::Method::put, .target = "/anna/web.flist", .body = "flist"};
+    EXPECT_EQ(grid.send(put, anna).status, 201U);
+    EXPECT_EQ(grid.send(put, other).status, 403U);
+    EXPECT_EQ(grid.send(put, anna).status, 201U);
+}
+
+TEST(HubFileTest, LargeOnesAreStreamedAndTheirDigestFollowsChanges)
+{
+    struct Gather : http::BodySink {
+        std::string bytes;
+        Task<Result<>> write(std::string_view piece) override
+        {
+            bytes += piece;
+            co_return Result<>{};
+        }
+    };
+    Options options;
+    test::TempFolder hub;
+    options.hub = hub.path();
+    SmallGrid grid{options};
+    grid.fill();
+    http::Request put{.method = http::Method::put, .target = "/customer/web.flist"};
+    put.body = std::string(1'000'000, 'x');
+    const auto md5 = [&] {
+        const auto published = SmallGrid::json(grid.send(put, grid.customer));
+        EXPECT_EQ(
+            grid.send({.target = "/customer/web.flist.md5"}).body,
+            published.at("md5").get<std::string>() + "\n");
+        return published.at("md5").get<std::string>();
+    };
+    const auto before = md5();
+    auto reply = grid.send({.target = "/customer/web.flist"});
+    EXPECT_TRUE(reply.body.empty());
+    ASSERT_TRUE(reply.stream);
+    EXPECT_EQ(reply.stream_length, put.body.size());
+    Gather sink;
+    EXPECT_TRUE(run(grid.loop, reply.stream(&sink)));
+    EXPECT_EQ(sink.bytes, put.body);
+    reply.stream = {};
+    put.body = std::string(1'000'000, 'y');
+    EXPECT_NE(md5(), before);
+}
+
+TEST(LimitsTest, LargeBodiesAreForPublishingOnly)
+{
+    Options options;
+    options.hub = "/nowhere";
+    const auto limits = server_limits(options);
+    const auto most = [&](http::Method method, const std::string& target) {
+        return limits.body_of({.method = method, .target = target});
+    };
+    EXPECT_EQ(most(http::Method::put, "/anna/web.flist"), limits.body);
+    EXPECT_EQ(most(http::Method::put, "/api/v1/users/1"), std::uint64_t{8} << 20U);
+    EXPECT_EQ(most(http::Method::post, "/anna/web.flist"), std::uint64_t{8} << 20U);
+}
+
+}  // namespace
+}  // namespace znode::explorer_server
