@@ -38,7 +38,7 @@ TEST_F(BoundsTest, WhatGrowsTooLargeByEscapingIsRefusedAndHarmsNoPage)
 {
     ASSERT_EQ(grid_.create_volume(), 1);
     auto large = grid_.volume();
-    large.description = std::string(1'500'000, '<');
+    large.description = std::string(1'200'000, '<');
     const auto reply = grid_.create(large);
     EXPECT_EQ(reply.status, 400U) << reply.body;
     EXPECT_EQ(SmallGrid::json(grid_.poll(0)).size(), 1U);
@@ -70,8 +70,14 @@ TEST_F(BoundsTest, APageOfWorkEndsByItsSizeAndTheCursorWithIt)
     EXPECT_EQ(rest.headers.get("x-last-id"), "12");
 }
 
-TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStarts)
+TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStartsAndGivenBackWhereItIs)
 {
+    auto credit = Json::parse(grid_.pool_request(grid_.pool, 0, 0));
+    credit["data_reservation"]["ipv4us"] = 1'000'000;
+    credit["json"] = credit["data_reservation"].dump();
+    credit["customer_signature"] =
+        grid_.customer_identity.sign_hex(credit["json"].get<std::string>());
+    ASSERT_EQ(grid_.post("/reservations/pools", credit.dump()).status, 201U);
     add_address("185.1.2.3/24");
     auto waiting = address_order("185.1.2.3/24");
     waiting.signing_request_provision = {
@@ -79,7 +85,23 @@ TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStarts)
     ASSERT_EQ(grid_.create(waiting).status, 201U);
     EXPECT_EQ(holder_of_address(), 0) << "nobody may ever consent";
     const auto started = grid_.create(address_order("185.1.2.3/24"));
-    EXPECT_NE(started.status, 409U) << started.body;
+    ASSERT_EQ(started.status, 201U) << started.body;
+    EXPECT_EQ(holder_of_address(), 2);
+
+    const Json farm{
+        {"name", "other"},
+        {"threebot_id", std::stoll(grid_.farmer.key_id)},
+        {"wallet_addresses", {{{"asset", "TFT"}, {"address", "G"}}}}};
+    ASSERT_EQ(grid_.post("/farms", farm.dump(), grid_.farmer).status, 201U);
+    const Json moved{
+        {"node_id", grid_.node.key_id},
+        {"farm_id", 2},
+        {"os_version", "1"},
+        {"public_key_hex", grid_.node_identity.public_key_hex()},
+        {"location", {{"country", "Austria"}}}};
+    ASSERT_EQ(grid_.post("/nodes", moved.dump(), grid_.node).status, 201U);
+    EXPECT_EQ(grid_.report(2, grid::ResultState::error).status, 201U);
+    EXPECT_EQ(holder_of_address(), 0) << "its node is another farm's by now";
 }
 
 TEST_F(BoundsTest, AFarmHasThousandsOfAddressesAndNoMore)
