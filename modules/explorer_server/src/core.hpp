@@ -106,7 +106,7 @@ inline constexpr std::size_t largest_node = std::size_t{4} << 20U;
 inline constexpr std::size_t largest_farm = std::size_t{1} << 20U;
 inline constexpr std::size_t largest_pool = std::size_t{4} << 20U;
 inline constexpr std::size_t largest_small = std::size_t{64} << 10U;  ///< Everything else.
-inline constexpr std::size_t longest_line = 1024;  ///< Names, hosts, addresses of e-mail.
+inline constexpr std::size_t longest_line = 4096;  ///< Names, hosts, addresses of e-mail.
 inline constexpr std::size_t longest_description = 16U << 10U;
 /// A page of a list ends behind the document that brings it beyond this.
 inline constexpr std::size_t list_page_bytes = std::size_t{32} << 20U;
