@@ -102,6 +102,7 @@ public:
         const auto pool = spec.pool;
         servers_.insert_or_assign(pool, spec);
         auto running = co_await ensure_running(spec);
+        if (running) co_await close_default(spec);
         if (running) {
             wanted_.insert(pool);
             if (watched_.insert(pool).second) watchers_.spawn(watch(pool));
@@ -212,6 +213,35 @@ private:
         co_return running;
     }
 
+    /// Sessions begin in `default`, which has neither password nor limit: whoever reaches the port
+    /// could fill the disk that others were sold. Nobody of ours uses it. The mark is durable, so a
+    /// server that starts again has it from the beginning.
+    Task<> close_default(ServerSpec spec)
+    {
+        auto client = co_await reach(spec);
+        Result<> closed;
+        if (client) {
+            closed = co_await close_default(client->get());
+        } else {
+            closed = tl::unexpected(client.error());
+        }
+        // Namespaces are served all the same: the next `ensure_server` tries again.
+        if (!closed)
+            log_->error(
+                "default namespace stays open pool={} reason=\"{}\"",
+                spec.pool,
+                closed.error().message);
+    }
+
+    static Task<Result<>> close_default(Client* client)
+    {
+        CO_TRY(const auto info, co_await client->call({"NSINFO", "default"}));
+        if (field(info.text, "locked") == "yes") co_return Result<>{};
+        CO_TRY(const auto reply, co_await client->call({"NSSET", "default", "freeze", "1"}));
+        if (reply.ok()) co_return Result<>{};
+        co_return refused("to close its default namespace", reply);
+    }
+
     /// One per pool, for as long as its server is wanted.
     Task<> watch(std::string pool)
     {
@@ -226,6 +256,7 @@ private:
                 if (!wanted_.contains(pool)) break;
                 log_->warn("0-db ended, starting another pool={}", pool);
                 const auto started = co_await ensure_running(servers_.at(pool));
+                if (started) co_await close_default(servers_.at(pool));
                 running = started.has_value();
                 if (!running) log_->error("0-db is down reason=\"{}\"", started.error().message);
             }

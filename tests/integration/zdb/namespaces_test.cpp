@@ -187,6 +187,20 @@ TEST_F(NamespacesTest, AnotherUserServesWhatRootHasServed)
     }
 }
 
+TEST_F(NamespacesTest, NobodyWritesIntoDefault)
+{
+    for (int again = 0; again < 2; ++again) {
+        start();
+        Talk talk{spec.socket};
+        EXPECT_EQ(talk.ask({"PING"}), "+PONG\r\n");
+        EXPECT_EQ(
+            talk.ask({"SET", "key", "value"}),
+            "-Namespace is temporarily frozen (read-write disabled)\r\n");
+        ::kill(server.pid, SIGKILL);
+    }
+    start();
+}
+
 TEST_F(NamespacesTest, TheSocketIsForTheOwnerOnly)
 {
     start();
