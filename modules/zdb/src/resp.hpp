@@ -14,6 +14,8 @@ class Buffer {
 public:
     std::size_t size() const noexcept { return end_ - begin_; }
     bool empty() const noexcept { return end_ == begin_; }
+    /// Memory it holds.
+    std::size_t capacity() const noexcept { return capacity_; }
     std::string_view view() const noexcept { return {data_.get() + begin_, size()}; }
 
     /// Room for at least `more` bytes; views into the buffer become invalid.

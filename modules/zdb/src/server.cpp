@@ -89,6 +89,8 @@ public:
             for (std::size_t i = 0; i < commands_.woken.size(); ++i) touch(*commands_.woken[i]);
             commands_.woken.clear();
             send_replies();
+            close_stalled();
+            keep_budget();
             bury();
             compaction_ = engine_.compact(compaction_step);
         }
@@ -117,6 +119,10 @@ private:
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) refuse_one(listener);
                 return;
             }
+            if (!unix_socket && tcp_clients_ >= config_.client_limit) {
+                turn_away(fd);
+                continue;
+            }
             if (!unix_socket) {
                 const int on = 1;
                 (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -130,9 +136,18 @@ private:
             session->writable = !config_.protect;
             if (!watch(session->fd.get(), session.get())) return;
             session->interest = EPOLLIN;
+            tcp_clients_ += unix_socket ? 0 : 1;
             sessions_.push_back(session.release());
             ++commands_.stats.clients;
         }
+    }
+
+    void turn_away(const kernel::Fd& fd)
+    {
+        constexpr std::string_view words = "-Too many clients\r\n";
+        // A fresh socket has room for it; who is gone needs no answer.
+        (void)::send(fd.get(), words.data(), words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        log_->debug("connection refused: {} clients", tcp_clients_);
     }
 
     /// Without a free descriptor a client waits for ever; with this one it learns of it.
@@ -161,7 +176,8 @@ private:
                 flush(session);
                 if (!session.dead) make_ready(session);
             }
-            if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !session.dead) {
+            if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !session.dead &&
+                held_ <= config_.buffer_limit) {
                 receive(session);
                 if (!session.dead) serve(session);
             }
@@ -213,7 +229,7 @@ private:
     void serve(Session& session)
     {
         touch(session);
-        while (may_serve(session)) {
+        while (may_serve(session) && held_ <= config_.buffer_limit) {
             if (!session.mget.empty()) {
                 commands_.continue_mget(session);
                 continue;
@@ -234,7 +250,10 @@ private:
                 break;
             }
             if (engine_.uncommitted() > group_limit) commit();
+            count(session);
         }
+        // Whoever is left after this turn goes on.
+        if (!session.dead && held_ > config_.buffer_limit) make_ready(session);
     }
 
     void execute(Session& session, std::size_t size)
@@ -297,7 +316,14 @@ private:
         std::vector<std::string_view> arguments;
         while (session.taken < until) {
             const auto parsed = parse_request(session.in.view().substr(session.taken), arguments);
-            session.taken += std::max<std::size_t>(parsed.size, 1);
+            if (parsed.kind == Parsed::Kind::fatal || parsed.size == 0) {
+                // As when it was first read: what follows is no request.
+                reply_error(session.out, parsed.error);
+                session.taken = until;
+                session.closing = true;
+                break;
+            }
+            session.taken += parsed.size;
             if (parsed.kind != Parsed::Kind::request) {
                 reply_error(session.out, parsed.error);
                 continue;
@@ -324,8 +350,10 @@ private:
             settle(session);
             flush(session);
             if (session.dead) continue;
+            if (session.out_mark == 0) session.took = steady_clock::now();
             session.in.relax();
             session.out.relax();
+            count(session);
             // Requests may be here already that no event will tell of.
             if (may_serve(session) &&
                 (!session.mget.empty() ||
@@ -334,6 +362,52 @@ private:
             update_interest(session);
         }
         touched_.clear();
+    }
+
+    /// Who leaves its replies lie keeps memory that others need.
+    void close_stalled()
+    {
+        const auto now = steady_clock::now();
+        if (now < next_look_) return;
+        next_look_ = now + std::min<milliseconds>(config_.stall_limit / 4, milliseconds{5000});
+        for (Session* session : sessions_) {
+            if (session->dead || session->unix_socket || session->out_mark == 0 ||
+                now - session->took < config_.stall_limit)
+                continue;
+            log_->debug("client closed: it does not take its replies");
+            kill(*session);
+        }
+    }
+
+    /// What each client has from the beginning is bounded by their number.
+    static std::size_t large(const Buffer& buffer)
+    {
+        return buffer.capacity() > read_step ? buffer.capacity() : 0;
+    }
+
+    void count(Session& session)
+    {
+        const std::size_t held =
+            session.dead || session.unix_socket ? 0 : large(session.in) + large(session.out);
+        held_ += held;
+        held_ -= std::exchange(session.held, held);
+    }
+
+    /// After each turn; within one nobody is served any more once it is used up.
+    void keep_budget()
+    {
+        if (held_ <= config_.buffer_limit) return;
+        std::vector<Session*> holders;
+        for (Session* session : sessions_)
+            if (!session->dead && session->held > 0) holders.push_back(session);
+        std::ranges::sort(holders, std::greater{}, &Session::held);
+        std::size_t closed = 0;
+        for (Session* session : holders) {
+            if (held_ <= config_.buffer_limit) break;
+            kill(*session);
+            ++closed;
+        }
+        log_->warn("memory for clients is used up: closed={}", closed);
     }
 
     bool has_request(const Session& session)
@@ -349,6 +423,7 @@ private:
             if (sent < 0 && errno == EINTR) continue;
             if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
             if (sent < 0) return kill(session);
+            session.took = steady_clock::now();
             commands_.stats.sent += static_cast<std::uint64_t>(sent);
             session.out.consume(static_cast<std::size_t>(sent));
             session.out_mark -= static_cast<std::size_t>(sent);
@@ -385,6 +460,8 @@ private:
         if (std::exchange(session.dead, true)) return;
         (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session.fd.get(), nullptr);
         any_dead_ = true;
+        count(session);
+        tcp_clients_ -= session.unix_socket ? 0 : 1;
     }
 
     void bury()
@@ -431,6 +508,7 @@ private:
     {
         if (!ready_.empty() || compaction_ == Compaction::busy) return 0;
         auto wait = milliseconds{compaction_ == Compaction::waiting ? 10 : 60'000};
+        if (held_ > 0) wait = std::min(wait, std::max(config_.stall_limit / 4, milliseconds{1}));
         if (!commands_.watchers.empty()) {
             const auto now = steady_clock::now();
             for (const Session* session : commands_.watchers) {
@@ -453,6 +531,9 @@ private:
     unsigned short port_ = 0;
     bool stopping_ = false;
     bool any_dead_ = false;
+    std::size_t tcp_clients_ = 0;
+    std::size_t held_ = 0;  ///< Memory of the buffers of TCP clients.
+    steady_clock::time_point next_look_;
     Compaction compaction_ = Compaction::busy;
     std::vector<Session*> sessions_;
     std::vector<Session*> touched_;  ///< Executed something in this turn.

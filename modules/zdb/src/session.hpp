@@ -32,6 +32,9 @@ struct Session {
     bool listed = false;     ///< Among the touched of the server.
     unsigned interest = 0;   ///< What epoll watches.
     std::size_t wanted = 1;  ///< Bytes missing of the request that came in part.
+    std::size_t held = 0;    ///< Memory of both buffers, as counted by the server.
+    /// When the client last took a byte of its replies, or had none to take.
+    std::chrono::steady_clock::time_point took = std::chrono::steady_clock::now();
 
     std::string waiting_for;  ///< A command's name or "*", empty when not waiting.
     std::chrono::steady_clock::time_point waiting_until;

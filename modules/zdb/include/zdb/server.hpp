@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,12 +21,20 @@ struct ServerConfig {
     bool protect = false;  ///< `default` is read-only without the admin password.
     std::uint64_t default_maxsize = 0;
     bool delete_again_ok = false;  ///< DEL of a deleted id answers OK.
+    /// TCP clients at a time; further ones are told so. The unix socket is always open.
+    std::size_t client_limit = 4096;
+    /// Memory for requests and replies of all TCP clients; beyond it those who hold most are
+    /// closed.
+    std::size_t buffer_limit = std::size_t{256} << 20U;
+    /// How long a TCP client may leave its replies untaken.
+    std::chrono::milliseconds stall_limit = std::chrono::seconds{60};
 };
 
 /// Speaks the 0-db protocol for one engine, on the calling thread, with its own event loop: the
 /// replies of one turn leave after the one commit of all its writes.
 ///
-/// A client that does not read costs a bounded buffer. `engine` must outlive the server.
+/// Clients cost bounded memory, each and together, and one that does not read is closed. `engine`
+/// must outlive the server.
 class Server {
 public:
     virtual ~Server() = default;
