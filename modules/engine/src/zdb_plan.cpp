@@ -13,8 +13,12 @@
 namespace znode::engine {
 namespace {
 
-/// What a server's segments may take beyond the payload that its namespaces are sold.
+/// Room on a server's volume beyond what its namespaces may take: catalog, reserve, index.
 constexpr std::uint64_t server_overhead = 128 * mib;
+
+/// What a namespace of that size may take: segments up to size * 17/16 + 64 MiB
+/// (modules/zdb/README), and a segment of 64 MiB that compaction writes before it frees another.
+constexpr std::uint64_t room_of(std::uint64_t size) { return size + size / 16 + 128 * mib; }
 
 struct ZdbState {
     NodePlanner::Impl& node;
@@ -236,10 +240,10 @@ Task<Result<>> serve(State state)
     auto& sold = node.zdb_sold[state->pool];
     sold[state->gwid] = bytes_of(*state);
     std::uint64_t bytes = server_overhead;
-    for (const auto& [gwid, size] : sold) bytes += size + size / 32;
+    for (const auto& [gwid, size] : sold) bytes += room_of(size);
     CO_TRY(const auto kept, co_await read_kept(&node));
     for (const auto& each : kept)
-        if (each.pool == state->pool) bytes += each.bytes + each.bytes / 32;
+        if (each.pool == state->pool) bytes += room_of(each.bytes);
     if (const auto there = co_await node.resources.volumes.find(name))
         bytes = std::max(bytes, there->bytes);
     auto spec = volume_of(*state, bytes);
