@@ -63,6 +63,7 @@ Result<> serve(zdb::Options options, int tell)
 {
     const Log log = make_log("znode-zdb", options.verbose ? "debug" : "info");
     const std::string log_file = options.log_file;
+    options.engine.reserve = std::uint64_t{1} << 20U;
     TRY(auto engine, zdb::open_engine(std::move(options.engine), log));
     if (options.dump) {
         for (const zdb::Space* space : engine->spaces())

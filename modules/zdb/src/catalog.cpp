@@ -1,5 +1,6 @@
 #include "catalog.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -108,29 +109,72 @@ Result<> Catalog::open()
     auto content = kernel::read_file(file_, std::size_t{1} << 30U);
     if (!content && content.error().code != Errc::not_found)
         return tl::unexpected(std::move(content).error());
-    if (content && !content->empty()) {
-        std::string_view rest{*content};
-        if (!rest.starts_with(magic))
-            return fail(
-                Errc::corrupt, file_.string() + ": not a catalog of znode-zdb, or a damaged one");
-        rest.remove_prefix(magic.size());
-        while (rest.size() >= 8) {
-            Reader head{rest};
-            const auto size = head.take<std::uint32_t>();
-            const auto check = head.take<std::uint32_t>();
-            if (size > body_limit || head.rest.size() < size) break;
-            const auto body = head.rest.substr(0, size);
-            rest = head.rest.substr(size);
-            // A damaged record loses one change; what follows it is still good.
-            if (Check{}.add(body.data(), body.size()).value() != check) continue;
-            auto entry = decode(body);
-            if (!entry) continue;
-            highest_uid_ = std::max(highest_uid_, entry->second.uid);
-            entries_.insert_or_assign(std::move(entry->first), std::move(entry->second));
-        }
-        wipe(*content);
+    // An empty one is no better than none: it was never written like that.
+    complete_ = content && !content->empty();
+    if (!complete_) return {};
+    std::string_view rest{*content};
+    if (!rest.starts_with(magic))
+        return fail(
+            Errc::corrupt, file_.string() + ": not a catalog of znode-zdb, or a damaged one");
+    rest.remove_prefix(magic.size());
+    read_records(rest);
+    size_ = content->size() - rest.size();
+    wipe(*content);
+    TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
+    return {};
+}
+
+Result<> Catalog::settle()
+{
+    if (!fd_) return rewrite();
+    if (complete_ && !bloated()) return {};
+    if (!complete_) {
+        TRY(auto content, kernel::read_file(file_, std::size_t{1} << 30U));
+        const auto kept = kernel::write_file_atomically(damaged_copy(), content, 0600);
+        wipe(content);
+        // Without a copy what is damaged stays where it is as long as it can.
+        if (!kept) return {};
     }
-    return rewrite();
+    (void)rewrite();  // A full disk: the old file goes on from the end of its last whole record.
+    return {};
+}
+
+/// Leaves in `rest` what cannot be told apart any more.
+void Catalog::read_records(std::string_view& rest)
+{
+    while (!rest.empty()) {
+        Reader head{rest};
+        const auto size = head.take<std::uint32_t>();
+        const auto check = head.take<std::uint32_t>();
+        if (!head.good || size > body_limit || head.rest.size() < size) {
+            complete_ = false;
+            return;
+        }
+        const auto body = head.rest.substr(0, size);
+        rest = head.rest.substr(size);
+        // A damaged record loses one change; what follows it is still good.
+        auto entry =
+            Check{}.add(body.data(), body.size()).value() == check ? decode(body) : std::nullopt;
+        if (!entry) {
+            complete_ = false;
+            continue;
+        }
+        highest_uid_ = std::max(highest_uid_, entry->second.uid);
+        entries_.insert_or_assign(std::move(entry->first), std::move(entry->second));
+    }
+}
+
+std::filesystem::path Catalog::damaged_copy() const
+{
+    auto copy = file_;
+    copy += ".damaged";
+    return copy;
+}
+
+bool Catalog::bloated() const noexcept
+{
+    return size_ > std::max<std::uint64_t>(65536, rewrite_above_) &&
+           size_ > entries_.size() * 4 * 320;
 }
 
 Result<> Catalog::rewrite()
@@ -138,17 +182,36 @@ Result<> Catalog::rewrite()
     FP("zdb.catalog.rewrite");
     std::string content{magic};
     for (const auto& [name, entry] : entries_) content += encode(name, entry);
-    auto written = kernel::write_file_atomically(file_, content, 0600);
-    size_ = content.size();
+    const auto written = kernel::write_file_atomically(file_, content, 0600);
+    const std::size_t length = content.size();
     wipe(content);
-    TRY_DO(std::move(written));
+    // A failure after the rename leaves the new file in place: the old one is nobody's then.
+    if (!written && !moved_away()) {
+        rewrite_above_ = size_ * 2;  // Not at each change of a disk that is full.
+        return written;
+    }
+    rewrite_above_ = 0;
+    size_ = length;
+    fd_.close();
     TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
-    return {};
+    return written;
+}
+
+/// Whether the path leads to another file than the open one.
+bool Catalog::moved_away() const
+{
+    struct stat open{};
+    struct stat there{};
+    return fd_ && ::fstat(fd_.get(), &open) == 0 && ::stat(file_.c_str(), &there) == 0 &&
+           (open.st_ino != there.st_ino || open.st_dev != there.st_dev);
 }
 
 Result<> Catalog::put(const std::string& name, const CatalogEntry& entry)
 {
     FP("zdb.catalog.put");
+    if (!fd_) {
+        TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
+    }
     auto record = encode(name, entry);
     auto put = kernel::pwrite_all(fd_.get(), record, static_cast<off_t>(size_));
     const std::size_t length = record.size();
@@ -161,13 +224,16 @@ Result<> Catalog::put(const std::string& name, const CatalogEntry& entry)
     size_ += length;
     highest_uid_ = std::max(highest_uid_, entry.uid);
     entries_.insert_or_assign(name, entry);
-    if (size_ > 65536 && size_ > entries_.size() * 4 * 320) return rewrite();
+    if (bloated()) (void)rewrite();  // The record is there already: a longer file is no failure.
     return {};
 }
 
 Result<> Catalog::sync()
 {
     FP("zdb.catalog.sync");
+    if (!fd_) {
+        TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
+    }
     const int err = error_of(::fdatasync(fd_.get()));
     if (err) return fail_errno(err, "fdatasync " + file_.string());
     return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 
@@ -23,8 +24,18 @@ class Catalog {
 public:
     explicit Catalog(std::filesystem::path file) : file_{std::move(file)} {}
 
-    /// Reads it and writes it anew. Errc::corrupt for a file that is none of ours.
+    /// Reads it. Errc::corrupt for a file that is none of ours.
     Result<> open();
+    /// Before the first `put`, once nobody needs the damage any more: makes the file, or writes it
+    /// anew when that is due and the disk lets it.
+    Result<> settle();
+    /// Whether `open` could read all that was ever written: only then a folder that it does not
+    /// know is nobody's.
+    bool complete() const noexcept { return complete_; }
+    /// Where `open` leaves a copy of one that was not complete.
+    std::filesystem::path damaged_copy() const;
+    /// Uids up to this one are taken by folders whose names are lost.
+    void skip_uids(std::uint64_t uid) noexcept { highest_uid_ = std::max(highest_uid_, uid); }
     /// Appends the state of a name. Not durable before `sync`; on failure nothing changed.
     Result<> put(const std::string& name, const CatalogEntry& entry);
     Result<> sync();
@@ -35,12 +46,18 @@ public:
     std::uint64_t highest_uid() const noexcept { return highest_uid_; }
 
 private:
+    void read_records(std::string_view& rest);
+    /// On failure the old file goes on as it is.
     Result<> rewrite();
+    bool bloated() const noexcept;
+    bool moved_away() const;
 
     std::filesystem::path file_;
     kernel::Fd fd_;
     std::uint64_t size_ = 0;
+    std::uint64_t rewrite_above_ = 0;  ///< Not tried again before it is this long.
     std::uint64_t highest_uid_ = 0;
+    bool complete_ = false;
     std::map<std::string, CatalogEntry> entries_;
 };
 

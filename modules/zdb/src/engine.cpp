@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include <sodium.h>
 
@@ -15,6 +16,9 @@
 
 namespace znode::zdb {
 namespace {
+
+/// What is left of a name that the catalog lost: `.lost-<uid>`.
+const std::string lost_prefix = ".lost-";
 
 class SegmentEngine final : public Engine {
 public:
@@ -30,7 +34,13 @@ public:
         if (sodium_init() < 0) return fail(Errc::internal, "libsodium does not start");
         TRY_DO(take_folders());
         TRY_DO(catalog_.open());
-        TRY_DO(remove_leftovers());
+        if (catalog_.complete()) {
+            TRY_DO(remove_leftovers());
+        } else {
+            TRY_DO(set_strangers_aside());
+        }
+        TRY_DO(catalog_.settle());
+        shared_.reserve.open(config_.data / "reserve", config_.reserve);
         const bool power_lost = machine_went_down();
         std::vector<std::pair<std::uint64_t, std::string>> names;
         for (const auto& [name, entry] : catalog_.entries())
@@ -43,14 +53,13 @@ public:
                     Errc::invalid,
                     "namespace " + printable(name) +
                         " has another mode than --mode asks for: start without --mode");
-            TRY_DO(load(name, entry, power_lost));
+            load(name, entry, power_lost);
         }
         if (find("default") == nullptr) {
             auto made = create("default");
             if (!made) return tl::unexpected(std::move(made).error());
         }
-        TRY(const auto boot, kernel::boot_id());
-        return kernel::write_file_atomically(config_.data / "running", boot, 0600);
+        return mark_running();
     }
 
     std::vector<Space*> spaces() override
@@ -92,8 +101,7 @@ public:
         entry.removed = true;
         entry.first_id = first_id_after(old, entry);
         entry.settings = Settings{};
-        TRY_DO(catalog_.put(old.name(), entry));
-        TRY_DO(catalog_.sync());
+        TRY_DO(record(old.name(), entry));
         forget(old, uid);
         return {};
     }
@@ -106,8 +114,7 @@ public:
             return fail(Errc::invalid, "the mode of a used namespace cannot change");
         CatalogEntry entry = *catalog_.find(changed.name());
         entry.settings = settings;
-        TRY_DO(catalog_.put(changed.name(), entry));
-        TRY_DO(catalog_.sync());
+        TRY_DO(record(changed.name(), entry));
         changed.configure(settings);
         return {};
     }
@@ -119,8 +126,7 @@ public:
             return fail(Errc::invalid, "ids beyond that were given out already");
         CatalogEntry entry = *catalog_.find(raised.name());
         entry.first_id = next_id;
-        TRY_DO(catalog_.put(raised.name(), entry));
-        TRY_DO(catalog_.sync());
+        TRY_DO(record(raised.name(), entry));
         raised.raise_next_id(next_id);
         return {};
     }
@@ -139,8 +145,7 @@ public:
         CatalogEntry entry = fresh_entry();
         entry.settings = before.settings;
         entry.first_id = first_id_after(old, before);
-        TRY_DO(catalog_.put(old.name(), entry));
-        TRY_DO(catalog_.sync());
+        TRY_DO(record(old.name(), entry));
         const std::string name = old.name();
         const Settings settings = old.settings();
         forget(old, before.uid);
@@ -173,6 +178,7 @@ public:
     std::vector<Space*> commit() override
     {
         std::vector<Space*> failed;
+        const bool was_missing = shared_.reserve.missing();
         for (SpaceImpl* space : shared_.touched) {
             if (!space->commit()) failed.push_back(space);
             if (std::ranges::find(candidates_, space) == candidates_.end())
@@ -180,6 +186,11 @@ public:
         }
         shared_.touched.clear();
         shared_.uncommitted = 0;
+        // Whoever has dead records helps.
+        if (!was_missing && shared_.reserve.missing()) {
+            candidates_.clear();
+            for (const auto& [uid, space] : spaces_) candidates_.push_back(space.get());
+        }
         return failed;
     }
 
@@ -251,7 +262,31 @@ private:
         return before && now && *before != *now;
     }
 
-    Result<> remove_leftovers()
+    /// Durable when it returns; the reserve is for this.
+    Result<> record(const std::string& name, const CatalogEntry& entry)
+    {
+        auto put = catalog_.put(name, entry);
+        if (!put && put.error().code == Errc::exhausted && shared_.reserve.give_up())
+            put = catalog_.put(name, entry);
+        TRY_DO(std::move(put));
+        return catalog_.sync();
+    }
+
+    Result<> mark_running()
+    {
+        const auto mark = config_.data / "running";
+        TRY(const auto boot, kernel::boot_id());
+        auto written = kernel::write_file_atomically(mark, boot, 0600);
+        if (!written && shared_.reserve.give_up())
+            written = kernel::write_file_atomically(mark, boot, 0600);
+        if (written) return {};
+        // A full disk must not keep the data from its readers. The mark that is there says what it
+        // said before: at worst ids skip again.
+        shared_.log->warn("no mark of a running server error=\"{}\"", written.error().message);
+        return written.error().code == Errc::exhausted ? Result<>{} : written;
+    }
+
+    std::vector<std::string> known_folders()
     {
         std::vector<std::string> known;
         for (const auto& [name, entry] : catalog_.entries()) {
@@ -260,18 +295,69 @@ private:
             known.push_back(space.data_folder().filename());
         }
         std::ranges::sort(known);
+        return known;
+    }
+
+    /// Folders of ours that the catalog does not name.
+    Result<std::vector<std::filesystem::path>> strangers_in(const std::filesystem::path& root)
+    {
+        const auto known = known_folders();
+        std::vector<std::filesystem::path> found;
+        std::error_code ec;
+        std::filesystem::directory_iterator folder{root, ec};
+        if (ec) return fail_errno(ec.value(), "list " + root.string());
+        for (; folder != std::filesystem::directory_iterator{}; folder.increment(ec)) {
+            const auto name = folder->path().filename().string();
+            const bool ours = name.size() == 16 && folder->is_directory(ec) &&
+                              name.find_first_not_of("0123456789abcdef") == std::string::npos;
+            if (ours && !std::ranges::binary_search(known, name)) found.push_back(folder->path());
+        }
+        return found;
+    }
+
+    Result<> remove_leftovers()
+    {
         for (const auto& root : {config_.data, config_.index}) {
-            std::error_code ec;
-            std::filesystem::directory_iterator folder{root, ec};
-            if (ec) return fail_errno(ec.value(), "list " + root.string());
-            for (; folder != std::filesystem::directory_iterator{}; folder.increment(ec)) {
-                const auto name = folder->path().filename().string();
-                const bool ours = name.size() == 16 && folder->is_directory(ec) &&
-                                  name.find_first_not_of("0123456789abcdef") == std::string::npos;
-                if (!ours || std::ranges::binary_search(known, name)) continue;
-                std::filesystem::remove_all(folder->path(), ec);
-                if (ec) return fail_errno(ec.value(), "remove " + folder->path().string());
+            TRY(const auto strangers, strangers_in(root));
+            for (const auto& folder : strangers) {
+                std::error_code ec;
+                std::filesystem::remove_all(folder, ec);
+                if (ec) return fail_errno(ec.value(), "remove " + folder.string());
             }
+        }
+        return skip_lost_uids();
+    }
+
+    /// A catalog that lost records may have lost the names of what lies here: nothing is removed.
+    Result<> set_strangers_aside()
+    {
+        TRY(const auto strangers, strangers_in(config_.data));
+        for (const auto& folder : strangers) {
+            const auto aside = folder.parent_path() / (lost_prefix + folder.filename().string());
+            const int err = error_of(::rename(folder.c_str(), aside.c_str()));
+            if (err) return fail_errno(err, "move aside " + folder.string());
+            shared_.log->error("data of a namespace without a name is kept at {}", aside.string());
+        }
+        if (std::filesystem::exists(config_.data / "catalog"))
+            shared_.log->error(
+                "the catalog is damaged: changes of namespaces are lost, a copy goes to {}",
+                catalog_.damaged_copy().string());
+        return skip_lost_uids();
+    }
+
+    /// No new namespace gets the uid of data that was set aside: people may put it back.
+    Result<> skip_lost_uids()
+    {
+        std::error_code ec;
+        std::filesystem::directory_iterator folder{config_.data, ec};
+        if (ec) return fail_errno(ec.value(), "list " + config_.data.string());
+        for (; folder != std::filesystem::directory_iterator{}; folder.increment(ec)) {
+            const auto name = folder->path().filename().string();
+            if (!name.starts_with(lost_prefix)) continue;
+            std::uint64_t uid = 0;
+            const char* const end = name.data() + name.size();
+            const auto digits = std::from_chars(name.data() + lost_prefix.size(), end, uid, 16);
+            if (digits.ec == std::errc{} && digits.ptr == end) catalog_.skip_uids(uid);
         }
         return {};
     }
@@ -290,14 +376,20 @@ private:
                                                          : entry.first_id;
     }
 
-    Result<> load(const std::string& name, const CatalogEntry& entry, bool power_lost)
+    void load(const std::string& name, const CatalogEntry& entry, bool power_lost)
     {
         auto space = std::make_unique<SpaceImpl>(shared_, worker_, name, entry);
-        if (auto done = space->load(power_lost); !done)
-            return tl::unexpected(
-                std::move(done).error().during("load namespace " + printable(name)));
+        if (auto done = space->load(power_lost); !done) {
+            // One that is damaged is no reason for the others to be down.
+            shared_.log->error(
+                "namespace is out of service name={} uid={:x} error=\"{}\"",
+                printable(name),
+                entry.uid,
+                done.error().message);
+            space = std::make_unique<SpaceImpl>(shared_, worker_, name, entry);
+            space->close_down();
+        }
         candidates_.push_back(add(std::move(space), entry.uid));
-        return {};
     }
 
     SpaceImpl* add(std::unique_ptr<SpaceImpl> space, std::uint64_t uid)

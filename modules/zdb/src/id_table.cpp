@@ -35,8 +35,11 @@ Result<> write_header(int fd, std::uint64_t uid, std::uint32_t covered)
 
 Result<std::uint32_t> IdTable::open()
 {
-    TRY_DO(kernel::make_folders(file_.parent_path(), 0700));
-    TRY(fd_, kernel::open_file(file_.string(), O_RDWR | O_CREAT, 0600));
+    if (auto made = make(); !made) {
+        if (made.error().code != Errc::exhausted) return tl::unexpected(std::move(made).error());
+        header_owed_ = true;
+        return 1;
+    }
     IdsHeader header;
     TRY(const auto got,
         kernel::pread_full(fd_.get(), {reinterpret_cast<char*>(&header), sizeof header}, 0));
@@ -49,13 +52,36 @@ Result<std::uint32_t> IdTable::open()
     return 1;
 }
 
+Result<> IdTable::make()
+{
+    TRY_DO(kernel::make_folders(file_.parent_path(), 0700));
+    TRY(fd_, kernel::open_file(file_.string(), O_RDWR | O_CREAT, 0600));
+    return {};
+}
+
 Result<> IdTable::restart()
 {
     changed_.clear();
     owed_.clear();
+    header_owed_ = true;
+    if (!fd_) return {};
     const int err = error_of(::ftruncate(fd_.get(), 0));
     if (err) return fail_errno(err, "empty " + file_.string());
-    return write_header(fd_.get(), uid_, 1);
+    auto written = write_header(fd_.get(), uid_, 1);
+    header_owed_ = !written;
+    // Without a header the next start builds all anew, which is right.
+    if (!written && written.error().code != Errc::exhausted) return written;
+    return {};
+}
+
+/// None where the file ends, or is not.
+Result<std::size_t> IdTable::read_entries(std::span<IdEntry> into, std::uint64_t first)
+{
+    if (!fd_) return std::size_t{0};
+    TRY(const auto got,
+        kernel::pread_full(
+            fd_.get(), {reinterpret_cast<char*>(into.data()), into.size_bytes()}, place_of(first)));
+    return got / sizeof(IdEntry);
 }
 
 Result<IdEntry> IdTable::get(std::uint64_t id)
@@ -70,10 +96,8 @@ Result<IdEntry> IdTable::get(std::uint64_t id)
     }
     IdEntry entry;
     if (id > (std::uint64_t{1} << 56U)) return entry;
-    TRY(const auto got,
-        kernel::pread_full(
-            fd_.get(), {reinterpret_cast<char*>(&entry), sizeof entry}, place_of(id)));
-    if (got < sizeof entry || entry.hole()) return IdEntry{};
+    TRY(const auto got, read_entries({&entry, 1}, id));
+    if (got == 0 || entry.hole()) return IdEntry{};
     if (entry.check != entry.expected_check(id))
         return fail(Errc::corrupt, "the entry of this id is damaged");
     return entry;
@@ -94,8 +118,13 @@ Result<> IdTable::commit()
         for (const auto& [id, entry] : changed_) owed_.insert_or_assign(id, entry);
         changed_.clear();
     }
-    if (owed_.empty()) return {};
+    if (!owes()) return {};
     FP("zdb.ids.write");
+    if (!fd_) TRY_DO(make());
+    if (header_owed_) {
+        TRY_DO(write_header(fd_.get(), uid_, 1));
+        header_owed_ = false;
+    }
     std::vector<std::pair<std::uint64_t, IdEntry>> sorted{owed_.begin(), owed_.end()};
     std::ranges::sort(sorted, {}, &std::pair<std::uint64_t, IdEntry>::first);
     std::string run;
@@ -113,6 +142,17 @@ Result<> IdTable::commit()
 Result<bool> IdTable::walk(
     std::uint64_t end, const std::function<bool(std::uint64_t, const IdEntry&)>& visit)
 {
+    TRY(const bool sound, walk_file(end, visit));
+    if (!sound) return false;
+    for (const auto& [id, entry] : owed_)
+        if (id < end && entry.at && !visit(id, entry)) return false;
+    return true;
+}
+
+Result<bool> IdTable::walk_file(
+    std::uint64_t end, const std::function<bool(std::uint64_t, const IdEntry&)>& visit)
+{
+    if (!fd_) return true;
     constexpr std::size_t at_once = 65536;
     std::vector<IdEntry> entries(std::min<std::uint64_t>(at_once, end));
     for (std::uint64_t first = 0; first < end; first += entries.size()) {
@@ -130,7 +170,7 @@ Result<bool> IdTable::walk(
                 place_of(first)));
         for (std::size_t i = 0; i < got / sizeof(IdEntry); ++i) {
             const IdEntry& entry = entries[i];
-            if (entry.hole()) continue;
+            if (entry.hole() || (!owed_.empty() && owed_.contains(first + i))) continue;
             if (entry.check != entry.expected_check(first + i)) return false;
             if (entry.at && !visit(first + i, entry)) return false;
         }
@@ -145,19 +185,20 @@ Result<std::vector<std::pair<std::uint64_t, IdEntry>>> IdTable::page(
     std::vector<std::pair<std::uint64_t, IdEntry>> living;
     std::array<IdEntry, 512> entries{};
     const auto wanted = std::min<std::uint64_t>(entries.size(), end > from ? end - from : 0);
-    TRY(const auto got,
-        kernel::pread_full(
-            fd_.get(),
-            {reinterpret_cast<char*>(entries.data()), wanted * sizeof(IdEntry)},
-            place_of(from)));
-    for (std::size_t i = 0; i < got / sizeof(IdEntry); ++i)
-        if (entries[i].at && entries[i].check == entries[i].expected_check(from + i))
-            living.emplace_back(from + i, entries[i]);
+    TRY(const auto got, read_entries(std::span{entries}.first(wanted), from));
+    for (std::size_t i = 0; i < wanted; ++i) {
+        IdEntry entry = i < got ? entries[i] : IdEntry{};
+        if (!owed_.empty())
+            if (const auto owed = owed_.find(from + i); owed != owed_.end()) entry = owed->second;
+        if (entry.at && entry.check == entry.expected_check(from + i))
+            living.emplace_back(from + i, entry);
+    }
     return living;
 }
 
 Result<> IdTable::cut(std::uint64_t end)
 {
+    if (!fd_) return {};
     const off_t size = ::lseek(fd_.get(), 0, SEEK_END);
     if (size <= place_of(end)) return {};
     const int err = error_of(::ftruncate(fd_.get(), place_of(end)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <unordered_map>
 
 #include "log.hpp"
@@ -12,7 +13,7 @@ public:
     IdTable(std::filesystem::path file, std::uint64_t uid) : file_{std::move(file)}, uid_{uid} {}
 
     /// First segment whose records may be missing in the array; 1 when there is no usable array,
-    /// which is then begun anew.
+    /// which is then begun anew. A full disk is no failure: what has no room is owed.
     Result<std::uint32_t> open();
     Result<> restart();
 
@@ -24,7 +25,7 @@ public:
     Result<> commit();
     /// Forgets the changes since the last commit.
     void undo() { changed_.clear(); }
-    bool owes() const noexcept { return !owed_.empty(); }
+    bool owes() const noexcept { return header_owed_ || !owed_.empty(); }
 
     /// Calls `visit(id, entry)` for each living entry below `end`; false when an entry fails its
     /// check.
@@ -41,11 +42,17 @@ public:
     std::uint64_t uid() const noexcept { return uid_; }
 
 private:
+    Result<> make();
+    Result<std::size_t> read_entries(std::span<IdEntry> into, std::uint64_t first);
+    Result<bool> walk_file(
+        std::uint64_t end, const std::function<bool(std::uint64_t, const IdEntry&)>& visit);
+
     std::filesystem::path file_;
     std::uint64_t uid_;
     kernel::Fd fd_;
     std::unordered_map<std::uint64_t, IdEntry> changed_;
     std::unordered_map<std::uint64_t, IdEntry> owed_;
+    bool header_owed_ = false;  ///< The disk had no room for the file: all is in `owed_`.
 };
 
 /// Says durably that all records below `segment` are in the array, once they are. Runs on any

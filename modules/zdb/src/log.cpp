@@ -86,6 +86,14 @@ Result<> SegmentLog::open()
             segments_.erase(at);
             break;
         }
+        if (!header && header.error().code == Errc::not_found) {
+            shared_.log->error("segment lost: no whole header in {}", path_of(number).string());
+            at->second.fd.close();
+            --shared_.open_files;
+            at = segments_.erase(at);
+            ++lost_;
+            continue;
+        }
         if (!header) return tl::unexpected(header.error().during(path_of(number).string()));
         at->second.salt = header->salt;
         ++at;

@@ -7,6 +7,7 @@
 
 #include "format.hpp"
 #include "kernel/fd.hpp"
+#include "reserve.hpp"
 #include "zdb/engine.hpp"
 
 namespace znode::zdb {
@@ -28,6 +29,7 @@ struct Shared {
     std::string spare;             ///< An emptied buffer of pending records, kept for its memory.
     std::vector<SpaceImpl*> touched;  ///< Spaces with writes since the last commit.
     std::size_t uncommitted = 0;      ///< Bytes of those writes.
+    Reserve reserve;
 };
 
 struct Segment {
@@ -69,9 +71,12 @@ public:
     SegmentLog(const SegmentLog&) = delete;
     SegmentLog& operator=(const SegmentLog&) = delete;
 
-    /// Lists the segments on disk and checks their headers; a last one without a whole header is
-    /// removed, since nothing in it was acknowledged.
+    /// Lists the segments on disk and checks their headers. A last one without a whole header is
+    /// removed, since nothing in it was acknowledged; another one is lost data, and left alone.
     Result<> open();
+
+    /// Segments that `open` had to leave out.
+    std::size_t lost() const noexcept { return lost_; }
 
     /// Takes a record into the pending group. Errc::exhausted and the like when a new segment was
     /// needed and cannot be made.
@@ -122,6 +127,7 @@ private:
     std::string pending_;
     std::uint32_t pending_last_ = 0;  ///< Offset in the segment of the last pending record.
     std::uint32_t last_before_ = 0;   ///< `Segment::last` as it was before the pending group.
+    std::size_t lost_ = 0;
     bool sealed_ = false;
     bool folder_made_ = false;
 };

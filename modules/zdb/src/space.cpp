@@ -29,6 +29,8 @@ std::optional<std::uint64_t> id_of(std::string_view key)
     return id;
 }
 
+constexpr std::string_view cannot_load = "this namespace could not be loaded";
+
 constexpr std::uint32_t record_size(std::size_t key, std::uint32_t payload)
 {
     return static_cast<std::uint32_t>(sizeof(RecordHeader) + key) + payload;
@@ -146,6 +148,7 @@ Entry SpaceImpl::entry_of(const Record& record) const
 
 Result<std::optional<Entry>> SpaceImpl::find(std::string_view key)
 {
+    if (failed_) return fail(Errc::corrupt, std::string{cannot_load});
     const auto found = locate(key, small_record);
     if (!found.slot.at) return std::nullopt;
     if (!found.record) {
@@ -157,11 +160,13 @@ Result<std::optional<Entry>> SpaceImpl::find(std::string_view key)
 
 Result<bool> SpaceImpl::exists(std::string_view key)
 {
+    if (failed_) return fail(Errc::corrupt, std::string{cannot_load});
     return static_cast<bool>(locate(key, head_of_record).slot.at);
 }
 
 Result<Entry> SpaceImpl::at(Place place)
 {
+    if (failed_) return fail(Errc::corrupt, std::string{cannot_load});
     TRY(const auto record, log_.read(place));
     return entry_of(record);
 }
@@ -217,7 +222,10 @@ void SpaceImpl::account(const KeyTable::Slot& old, const KeyTable::Slot& now)
 bool SpaceImpl::write(const Append& record, const KeyTable::Slot& old)
 {
     begin_group();
-    const auto at = log_.append(record, settings_.mode, name_);
+    auto at = log_.append(record, settings_.mode, name_);
+    const bool makes_room = record.kind == Kind::tombstone || (record.flags & flag::moved) != 0;
+    if (!at && at.error().code == Errc::exhausted && shared_.reserve.give_up() && makes_room)
+        at = log_.append(record, settings_.mode, name_);
     if (!at) {
         note(at.error());
         return false;
@@ -271,9 +279,14 @@ bool SpaceImpl::over_quota(std::uint64_t length, std::uint64_t old_length) const
     const std::uint64_t others = state_.live_bytes - std::min(old_length, state_.live_bytes);
     if (others > most || length > most - others) return true;
     // Records, dead values and what compaction still has to do: bounded too.
-    const std::uint64_t slack = std::uint64_t{64} << 20U;
-    const std::uint64_t disk = log_.disk_bytes();
-    return most < (std::uint64_t{1} << 62U) && disk > slack && disk - slack > 2 * most;
+    return disk_limit() != 0 && log_.disk_bytes() > disk_limit();
+}
+
+std::uint64_t SpaceImpl::disk_limit() const noexcept
+{
+    const std::uint64_t most = settings_.maxsize;
+    if (most == 0 || most >= std::uint64_t{1} << 62U) return 0;
+    return most + most / 16 + (std::uint64_t{64} << 20U);
 }
 
 bool SpaceImpl::same_value(const Located& old, std::string_view value, std::uint32_t crc)
@@ -294,6 +307,7 @@ SetOutcome SpaceImpl::set(
 {
     const bool sequential = settings_.mode == Mode::sequential;
     const bool fresh_id = sequential && key.empty();
+    if (failed_) return SetOutcome::broken;
     Located old;
     if (!fresh_id) {
         old = locate(key, small_record);
@@ -306,6 +320,8 @@ SetOutcome SpaceImpl::set(
         stored_key = key;
         return SetOutcome::unchanged;
     }
+    // What is left belongs to those who make room.
+    if (shared_.reserve.still_missing()) return SetOutcome::broken;
     if (sequential && !ids_open_) {
         const auto opened = ids_.open();
         if (!opened) {
@@ -346,6 +362,7 @@ SetOutcome SpaceImpl::set(
 
 DeleteOutcome SpaceImpl::remove(std::string_view key, std::uint32_t time)
 {
+    if (failed_) return DeleteOutcome::broken;
     Located old = locate(key, head_of_record);
     if (!old.slot.at) return DeleteOutcome::absent;
     if (settings_.worm) return DeleteOutcome::worm;
@@ -371,6 +388,7 @@ Result<> SpaceImpl::commit()
     if (!done) {
         undo();
         note(done.error());
+        if (done.error().code == Errc::exhausted) shared_.reserve.give_up();
         return done;
     }
     committed_ = state_;
@@ -387,13 +405,14 @@ Result<> SpaceImpl::commit()
 
 void SpaceImpl::rotate()
 {
-    if (log_.segments().empty() || log_.active_size() <= sizeof(SegmentHeader)) return;
+    if (failed_ || log_.segments().empty() || log_.active_size() <= sizeof(SegmentHeader)) return;
     log_.seal();
     after_seal(log_.active());
 }
 
 void SpaceImpl::stop()
 {
+    if (failed_) return;
     if (const auto done = log_.sync(); !done) note(done.error());
     if (settings_.mode == Mode::sequential && ids_open_ && !ids_.owes() && log_.active() != 0)
         (void)cover_ids(
@@ -427,6 +446,7 @@ Result<std::optional<Entry>> SpaceImpl::step(Place from)
 
 Result<std::optional<Entry>> SpaceImpl::after(Place place)
 {
+    if (failed_) return fail(Errc::corrupt, std::string{cannot_load});
     if (!place || place.segment < oldest_segment()) return step({});
     TRY(const auto record, log_.read(place, head_of_record));
     return step({place.segment, place.offset + padded(record.header.size())});
@@ -434,6 +454,7 @@ Result<std::optional<Entry>> SpaceImpl::after(Place place)
 
 Result<std::optional<Entry>> SpaceImpl::before(Place place)
 {
+    if (failed_) return fail(Errc::corrupt, std::string{cannot_load});
     Place wanted;
     if (!place) {
         if (log_.segments().empty()) return std::nullopt;

@@ -28,7 +28,7 @@ public:
     std::uint64_t index_bytes() const noexcept override;
     std::uint64_t next_id() const noexcept override { return state_.next_id; }
     const Counters& counters() const noexcept override { return counters_; }
-    bool used() const noexcept override { return !log_.segments().empty(); }
+    bool used() const noexcept override { return failed_ || !log_.segments().empty(); }
     std::uint32_t active_segment() const noexcept override { return log_.active(); }
     std::uint32_t active_size() const noexcept override { return log_.active_size(); }
     std::uint32_t oldest_segment() const noexcept override;
@@ -50,6 +50,10 @@ public:
     Result<std::optional<Entry>> before(Place place) override;
     std::vector<std::uint32_t> dirty_segments() const override;
     void reset_dirty() override { dirty_.clear(); }
+
+    /// After a `load` that failed: all it is asked is answered with an error, and nothing on disk
+    /// is touched.
+    void close_down() noexcept { failed_ = true; }
 
     /// Whether writes wait for `commit`.
     bool pending() const noexcept { return log_.pending() > 0; }
@@ -83,6 +87,7 @@ private:
     Result<> count_ids(bool& sound);
     Result<Scanned> scan_active(
         const std::function<void(const RecordHeader&, std::uint32_t, std::string_view)>& visit);
+    const KeyTable::Slot* same_key(std::uint32_t tag, Place at);
     void apply(const HintEntry& entry, std::uint32_t segment);
     std::filesystem::path hint_of(std::uint32_t number) const;
     void after_seal(std::uint32_t number);
@@ -108,6 +113,10 @@ private:
     void note(const Error& error);
     std::uint64_t dead_bytes() const noexcept;
     bool worth_compacting() const noexcept;
+    /// Bytes its segments may take, 0 for no bound.
+    std::uint64_t disk_limit() const noexcept;
+    /// Whether it is about to reach that.
+    bool pressed() const noexcept;
     bool compact_record(const Record& record);
     Compaction finish_compacting();
     std::uint32_t segment_limit() const noexcept;
@@ -126,10 +135,12 @@ private:
     State state_;
     State committed_;
     std::vector<Change> changes_;
+    bool failed_ = false;
     Counters counters_;
     std::set<std::uint32_t> dirty_;
     std::string value_buffer_;
     Place compacting_;                           ///< Next record to look at; segment 0: not begun.
+    std::uint32_t moved_to_ = 0;                 ///< First segment that has records moved by it.
     std::shared_ptr<std::atomic<int>> flushed_;  ///< 0 under way, 1 done, -1 failed.
 };
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernel/files.hpp"
@@ -29,6 +30,7 @@ std::filesystem::path SpaceImpl::hint_of(std::uint32_t number) const
 Result<> SpaceImpl::load(bool after_power_loss)
 {
     TRY_DO(log_.open());
+    counters_.data_faults += log_.lost();
     if (log_.segments().empty()) return {};
     const auto& newest = *log_.segments().rbegin();
     TRY(const int fd, log_.fd_of(newest.first));
@@ -49,7 +51,7 @@ Result<> SpaceImpl::load(bool after_power_loss)
             log_.uid(),
             newest.first,
             before - newest.second.size);
-    if (settings_.mode == Mode::sequential && (was_cut || after_power_loss))
+    if (settings_.mode == Mode::sequential && (was_cut || after_power_loss || log_.lost() > 0))
         state_.next_id += id_gap;
     committed_ = state_;
     return {};
@@ -69,10 +71,25 @@ Result<Scanned> SpaceImpl::scan_active(
     return scanned;
 }
 
+/// The slot of the key of a record whose predecessor is damaged or gone. Keys are read only when
+/// tags are equal, which is as good as never without damage.
+const KeyTable::Slot* SpaceImpl::same_key(std::uint32_t tag, Place at)
+{
+    if (keys_.find(tag, [](const KeyTable::Slot&) { return true; }) == nullptr) return nullptr;
+    const auto record = log_.read(at, head_of_record);
+    if (!record) return nullptr;
+    const std::string key{record->key};
+    return keys_.find(tag, [&](const KeyTable::Slot& slot) {
+        const auto other = log_.read(slot.at, head_of_record);
+        return other && other->key == key;
+    });
+}
+
 void SpaceImpl::apply(const HintEntry& entry, std::uint32_t number)
 {
     const KeyTable::Slot* old_slot =
         entry.replaces ? keys_.find_at(entry.tag, entry.replaces) : nullptr;
+    if (old_slot == nullptr) old_slot = same_key(entry.tag, {number, entry.offset});
     const KeyTable::Slot old = old_slot != nullptr ? *old_slot : KeyTable::Slot{.tag = entry.tag};
     KeyTable::Slot now{.tag = entry.tag, .at = {number, entry.offset}, .size = entry.size};
     if (entry.kind == Kind::tombstone) now.at = {};
@@ -147,6 +164,7 @@ Result<> SpaceImpl::replay_ids(std::uint32_t from, Scanned& last)
                 std::memcpy(&id, key.data(), sizeof id);
                 const Place place = header.kind == Kind::value ? Place{at, offset} : Place{};
                 ids_.put(id, place, header.payload_length);
+                // A full disk: all stays in memory, tried once more at the end.
                 if (written && (offset >> 20U) != (last.end >> 20U)) written = ids_.commit();
                 last.end = offset;
             };
@@ -159,8 +177,8 @@ Result<> SpaceImpl::replay_ids(std::uint32_t from, Scanned& last)
             counters_.data_faults += scanned.faults;
             state_.next_id = std::max(state_.next_id, scanned.next_id);
         }
-        TRY_DO(std::move(written));
-        TRY_DO(ids_.commit());
+        if (written) written = ids_.commit();
+        if (!written && written.error().code != Errc::exhausted) return written;
     }
     return {};
 }
@@ -210,7 +228,7 @@ void SpaceImpl::after_seal(std::uint32_t number)
         if (fd) (void)::fdatasync(fd->get());  // What fails here fails the next --sync commit too.
     };
     if (settings_.mode == Mode::sequential) {
-        if (ids_.owes()) return;
+        if (ids_.owes()) return worker_.post(flush);
         worker_.post([flush, log, file = ids_.file(), uid = ids_.uid(), number] {
             flush();
             const auto done = cover_ids(file, uid, number + 1);
@@ -239,7 +257,16 @@ std::uint64_t SpaceImpl::dead_bytes() const noexcept
 bool SpaceImpl::worth_compacting() const noexcept
 {
     const std::uint64_t dead = dead_bytes();
-    return dead > segment_limit() + (log_.disk_bytes() - dead) / 3;
+    if (dead > segment_limit() + (log_.disk_bytes() - dead) / 3) return true;
+    // Where room is short, less is worth the work.
+    if (shared_.reserve.missing()) return dead > std::min(segment_limit() / 4, 1U << 20U);
+    return pressed() && dead > segment_limit() / 4;
+}
+
+bool SpaceImpl::pressed() const noexcept
+{
+    const std::uint64_t most = disk_limit();
+    return most != 0 && log_.disk_bytes() + segment_limit() > most;
 }
 
 bool SpaceImpl::compact_record(const Record& record)
@@ -282,6 +309,7 @@ Compaction SpaceImpl::finish_compacting()
         note(dropped.error());
         return Compaction::idle;
     }
+    (void)shared_.reserve.still_missing();
     dirty_.erase(number);
     (void)kernel::remove_file(hint_of(number));  // Derived; start ignores one without a segment.
     return worth_compacting() ? Compaction::busy : Compaction::idle;
@@ -289,6 +317,7 @@ Compaction SpaceImpl::finish_compacting()
 
 Compaction SpaceImpl::compact(std::chrono::microseconds budget)
 {
+    if (failed_) return Compaction::idle;
     if (pending()) return Compaction::busy;
     if (flushed_) return finish_compacting();
     if (!compacting_) {
@@ -298,7 +327,10 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
             if (!log_.begin_segment(settings_.mode, name_, state_.next_id)) return Compaction::idle;
         }
         compacting_ = {oldest_segment(), sizeof(SegmentHeader)};
+        moved_to_ = log_.active();
     }
+    // Who writes at its limit waits for this.
+    if (pressed()) budget *= 8;
     const auto until = std::chrono::steady_clock::now() + budget;
     const std::uint32_t size = log_.segments()[compacting_.segment].size;
     while (compacting_.offset < size && std::chrono::steady_clock::now() < until &&
@@ -324,9 +356,16 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
     }
     if (compacting_.offset < size) return Compaction::busy;
     flushed_ = std::make_shared<std::atomic<int>>(0);
-    worker_.post([done = flushed_, path = log_.path_of(log_.active())] {
-        const auto fd = kernel::open_file(path.string(), O_RDONLY);
-        done->store(fd && ::fdatasync(fd->get()) == 0 ? 1 : -1);
+    // Each segment that took moved records, since what they were moved from goes next.
+    std::vector<std::filesystem::path> paths;
+    for (auto at = log_.segments().lower_bound(moved_to_); at != log_.segments().end(); ++at)
+        paths.push_back(log_.path_of(at->first));
+    worker_.post([done = flushed_, folder = log_.folder(), paths = std::move(paths)] {
+        const bool good = std::ranges::all_of(paths, [](const auto& path) {
+            const auto fd = kernel::open_file(path.string(), O_RDONLY);
+            return fd && ::fdatasync(fd->get()) == 0;
+        });
+        done->store(good && kernel::sync_folder(folder) ? 1 : -1);
     });
     return Compaction::waiting;
 }

@@ -1,5 +1,9 @@
 // What a client sends that is no request, or too much at once.
 
+#include <sys/mount.h>
+
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "live_server.hpp"
@@ -55,6 +59,63 @@ TEST(ZdbProtocolTest, AClientThatDoesNotReadCostsABoundedBuffer)
     const auto at = status.find("VmRSS:");
     EXPECT_LT(std::strtol(status.c_str() + at + 6, nullptr, 10), 300 * 1024);
     for (int i = 0; i < 500; ++i) ASSERT_GT(talk.raw_reply().size(), std::size_t{1} << 20U);
+}
+
+/// A small disk below the data of a server.
+class SmallDisk {
+public:
+    explicit SmallDisk(std::filesystem::path at) : at_{std::move(at)}
+    {
+        mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=8m") == 0;
+    }
+    ~SmallDisk()
+    {
+        if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
+    }
+    bool mounted() const { return mounted_; }
+
+private:
+    std::filesystem::path at_;
+    bool mounted_ = false;
+};
+
+TEST(FullDiskTest, TheServerStartsReadsAndDeletes)
+{
+    LiveServer server;
+    ASSERT_FALSE(testing::Test::HasFatalFailure());
+    server.kill();
+    const auto data = server.folder() / "data";
+    const SmallDisk disk{data};
+    ASSERT_TRUE(disk.mounted());
+    server.start();
+    std::size_t held = 0;
+    {
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"NSNEW", "a"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+        for (const std::string value(50'000, 'x'); held < 1000; ++held)
+            if (talk.ask({"SET", "k" + std::to_string(held), value})[0] == '-') break;
+        ASSERT_LT(held, 1000U);
+    }
+    // Not even the reserve's place is left.
+    std::ofstream filler{data / "filler"};
+    while (filler.write("0123456789abcdef", 16).flush()) {
+    }
+    for (int again = 0; again < 2; ++again) {
+        server.kill();
+        server.start();
+        ASSERT_FALSE(testing::Test::HasFatalFailure());
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+        EXPECT_EQ(talk.ask({"GET", "k7"}).size(), 50'000U + 10);
+    }
+    filler.close();
+    std::filesystem::remove(data / "filler");
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+    EXPECT_EQ(talk.ask({"DEL", "k7"}), "+OK\r\n");
+    ASSERT_EQ(talk.ask({"SELECT", "default"}), "+OK\r\n");
+    EXPECT_EQ(talk.ask({"NSDEL", "a"}), "+OK\r\n");
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <thread>
+
+#include "catalog.hpp"
 #include "format.hpp"
 #include "zdb_fixture.hpp"
 
@@ -183,6 +186,127 @@ TEST_F(EngineTest, AMachineThatLostPowerSkipsIds)
     open();
     EXPECT_NE(put(ids(), "", "b"), id(1));
     EXPECT_EQ(get(ids(), id(0)), "a");
+}
+
+TEST_F(EngineTest, DataOfANamespaceThatTheCatalogLostIsSetAside)
+{
+    open();
+    put(space("first"), "k", "v");
+    put(space("second"), "k", "v");
+    const auto data = space("second").data_folder();
+    const auto catalog = folder.path() / "data" / "catalog";
+    engine.reset();
+    // The record of `second` is the last one.
+    flip(catalog, std::filesystem::file_size(catalog) - 5);
+    open();
+    EXPECT_EQ(get(space("first"), "k"), "v");
+    EXPECT_EQ(engine->find("second"), nullptr);
+    const auto aside = data.parent_path() / (".lost-" + data.filename().string());
+    EXPECT_TRUE(std::filesystem::exists(aside / "1.seg"));
+    EXPECT_TRUE(std::filesystem::exists(catalog.string() + ".damaged"));
+    // Its number is not given again, and the next start leaves it alone as well.
+    put(space("third"), "k", "v");
+    EXPECT_NE(space("third").data_folder(), data);
+    kill_and_open();
+    EXPECT_TRUE(std::filesystem::exists(aside / "1.seg"));
+    EXPECT_EQ(get(space("third"), "k"), "v");
+}
+
+TEST_F(EngineTest, ACatalogThatCannotBeWrittenAnewGoesOnAsItIs)
+{
+    const auto file = folder.path() / "catalog";
+    Catalog catalog{file};
+    ASSERT_TRUE(catalog.open());
+    ASSERT_TRUE(catalog.settle());
+    // Beside it is no room for another.
+    std::filesystem::create_directories(folder.path() / "catalog.new" / "full");
+    CatalogEntry entry;
+    for (std::uint64_t n = 1; n < 3000; ++n) {
+        entry.uid = n;
+        ASSERT_TRUE(catalog.put("name" + std::to_string(n % 7), entry));
+    }
+    Catalog again{file};
+    ASSERT_TRUE(again.open());
+    EXPECT_TRUE(again.complete());
+    ASSERT_EQ(again.entries().size(), 7U);
+    for (const auto& [name, known] : catalog.entries()) EXPECT_EQ(again.find(name)->uid, known.uid);
+}
+
+TEST_F(EngineTest, ALostSegmentAndADamagedHeaderKeepTheOtherNamespacesServing)
+{
+    open();
+    for (const char* name : {"short", "damaged", "fine"}) {
+        put(space(name), "a", "1");
+        ASSERT_TRUE(engine->rotate(space(name)));
+        put(space(name), "b", "2");
+    }
+    const auto cut = segment(space("short"), 1);
+    const auto bad = segment(space("damaged"), 1);
+    engine.reset();
+    std::filesystem::remove_all(folder.path() / "index");
+    std::filesystem::resize_file(cut, 50);
+    flip(bad, 20);
+    open();
+    EXPECT_EQ(get(space("fine"), "a"), "1");
+    EXPECT_EQ(get(space("short"), "a"), "(absent)");
+    EXPECT_EQ(get(space("short"), "b"), "2");
+    EXPECT_EQ(space("short").counters().data_faults, 1U);
+    EXPECT_EQ(get(space("damaged"), "b"), "(error)");
+    std::string stored;
+    EXPECT_EQ(space("damaged").set("c", "3", 1, stored), SetOutcome::broken);
+    EXPECT_EQ(space("damaged").remove("b", 1), DeleteOutcome::broken);
+    kill_and_open();
+    EXPECT_TRUE(std::filesystem::exists(bad));
+    EXPECT_EQ(get(space("damaged"), "a"), "(error)");
+    EXPECT_EQ(get(space("short"), "b"), "2");
+}
+
+TEST_F(EngineTest, AVersionIsFoundBeyondADamagedOneInBetween)
+{
+    for (const bool deleted : {false, true}) {
+        engine.reset();
+        open();
+        auto& here = space(deleted ? "deleted" : "replaced");
+        put(here, "k", "one");
+        const auto second = here.disk_bytes();
+        put(here, "k", "two");
+        if (deleted) {
+            EXPECT_EQ(here.remove("k", 1), DeleteOutcome::deleted);
+            EXPECT_TRUE(engine->commit().empty());
+        } else {
+            put(here, "k", "three");
+        }
+        put(here, "other", "x");
+        const auto file = segment(here, 1);
+        engine.reset();
+        flip(file, second + 20);
+        open();
+        auto& now = space(deleted ? "deleted" : "replaced");
+        EXPECT_EQ(get(now, "k"), deleted ? "(absent)" : "three");
+        EXPECT_EQ(now.entries(), deleted ? 1U : 2U);
+    }
+}
+
+TEST_F(EngineTest, ANamespaceNearItsBoundGivesSpaceBackSoon)
+{
+    open();
+    constexpr std::uint64_t mib = 1U << 20U;
+    Settings settings = space("q").settings();
+    settings.maxsize = 384 * mib;
+    ASSERT_TRUE(engine->configure(space("q"), settings));
+    std::string value(4 * mib, 'x');
+    std::string stored;
+    for (int n = 0; n < 150; ++n) {
+        value[0] = static_cast<char>('a' + n / 96);
+        ASSERT_EQ(
+            space("q").set("k" + std::to_string(n % 96), value, 1, stored), SetOutcome::stored);
+        ASSERT_TRUE(engine->commit().empty());
+        while (engine->compact(std::chrono::milliseconds{2}) != Compaction::idle)
+            std::this_thread::yield();
+        // What the volume has for it: 17/16, 64 MiB and one segment.
+        ASSERT_LT(space("q").disk_bytes(), 384 * mib + 24 * mib + 128 * mib);
+    }
+    EXPECT_LT(space("q").disk_bytes(), 384 * mib + 24 * mib + 64 * mib);
 }
 
 }  // namespace

@@ -142,6 +142,9 @@ struct EngineConfig {
     Mode mode = Mode::user;
     bool single_mode = false;
     std::uint32_t segment_size = 64U << 20U;
+    /// Bytes held back for a full disk, so that DEL and the removal of namespaces go on; 0 for
+    /// none.
+    std::uint64_t reserve = 0;
     bool sync = false;  ///< `commit` reaches the disk, not only the kernel.
 };
 

@@ -1,0 +1,61 @@
+#include "reserve.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include <sodium.h>
+
+#include "kernel/files.hpp"
+
+namespace znode::zdb {
+
+void Reserve::open(std::filesystem::path file, std::uint64_t size)
+{
+    file_ = std::move(file);
+    size_ = size;
+    if (size_ == 0) return;
+    std::error_code ec;
+    missing_ = std::filesystem::file_size(file_, ec) != size_ && !make();
+}
+
+bool Reserve::make()
+{
+    tried_ = std::chrono::steady_clock::now();
+    auto fd = kernel::open_file(file_.string(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!fd) return false;
+    // Nothing that a file system could make smaller.
+    std::string piece(std::size_t{1} << 18U, '\0');
+    for (std::uint64_t at = 0; at < size_; at += piece.size()) {
+        piece.resize(std::min<std::uint64_t>(piece.size(), size_ - at));
+        ::randombytes_buf(piece.data(), piece.size());
+        if (kernel::pwrite_all(fd->get(), piece, static_cast<off_t>(at))) continue;
+        fd->close();
+        (void)kernel::remove_file(file_);  // Tried again later.
+        return false;
+    }
+    return true;
+}
+
+bool Reserve::give_up()
+{
+    if (size_ == 0 || missing_) return false;
+    missing_ = true;
+    tried_ = std::chrono::steady_clock::now();
+    if (!kernel::remove_file(file_)) return false;
+    // Some file systems count what is freed only with their next transaction.
+    const auto folder = kernel::open_file(file_.parent_path().string(), O_RDONLY | O_DIRECTORY);
+    if (folder) (void)::syncfs(folder->get());
+    return true;
+}
+
+bool Reserve::still_missing()
+{
+    if (missing_ && std::chrono::steady_clock::now() - tried_ > std::chrono::seconds{1})
+        missing_ = !make();
+    return missing_;
+}
+
+}  // namespace znode::zdb

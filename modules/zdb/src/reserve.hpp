@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+
+namespace znode::zdb {
+
+/// A file of bytes that mean nothing. It is given up when the disk is full, so that deleting and
+/// giving space back can go on; until there is room for it again nobody else writes.
+class Reserve {
+public:
+    /// Makes it if there is room; `size` 0: there is none, and none is ever missing.
+    void open(std::filesystem::path file, std::uint64_t size);
+    /// Frees its bytes; false when there was nothing to free.
+    bool give_up();
+    bool missing() const noexcept { return missing_; }
+    /// Whether it is still missing; looks for room at most once a second.
+    bool still_missing();
+
+private:
+    bool make();
+
+    std::filesystem::path file_;
+    std::uint64_t size_ = 0;
+    bool missing_ = false;
+    std::chrono::steady_clock::time_point tried_;
+};
+
+}  // namespace znode::zdb
