@@ -62,17 +62,19 @@ Task<> Caretaker::look_after_clock()
 /// What was set aside when its end came without a signature, once its time is over.
 Task<> Caretaker::forget_data(const std::vector<storage::PoolInfo>* pools)
 {
-    const auto now = std::int64_t{std::time(nullptr)};
     const auto kept =
         std::chrono::duration_cast<std::chrono::seconds>(parts_.config.storage.undelete);
-    const auto until = now - kept.count();
-    const bool old = std::ranges::any_of(
-        *pools, [&](const auto& pool) { return pool.kept_since != 0 && pool.kept_since <= until; });
+    const auto until = kept_clock_.over_until(std::time(nullptr), Clock::now(), kept);
+    if (!until) co_return;
+    const bool old = std::ranges::any_of(*pools, [&](const auto& pool) {
+        return pool.kept_since != 0 && pool.kept_since <= *until;
+    });
     if (old) {
-        const auto gone = co_await parts_.volumes.forget(until);
-        if (gone) parts_.log->info("removed volumes that were set aside count={}", *gone);
+        const auto gone = co_await parts_.volumes.forget(*until);
+        if (gone && *gone > 0)
+            parts_.log->info("removed volumes that were set aside count={}", *gone);
     }
-    const auto namespaces = co_await parts_.planner.forget_namespaces(until);
+    const auto namespaces = co_await parts_.planner.forget_namespaces(*until);
     if (!namespaces)
         parts_.log->warn(
             "0-db namespaces are not removed error=\"{}\"", namespaces.error().message);

@@ -8,6 +8,7 @@
 #include "network/networks.hpp"
 #include "room.hpp"
 #include "source.hpp"
+#include "storage/kept_clock.hpp"
 #include "storage/volumes.hpp"
 
 namespace znode::agent {
@@ -50,6 +51,7 @@ private:
 
     Parts parts_;
     Event network_tried_;
+    storage::KeptClock kept_clock_;
     std::string network_trouble_;  // What was logged last.
 };
 

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <memory>
 
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "kernel/btrfs.hpp"
 #include "kernel/files.hpp"
+#include "storage/kept_clock.hpp"
 
 namespace znode::storage {
 
@@ -278,21 +280,41 @@ Result<> Pool::set_aside(const std::string& name, std::int64_t now)
     // Set aside a moment ago, made again, and set aside again: the earlier one holds the data.
     if (err == EEXIST) return destroy(name);
     if (err) return fail_errno(err, "set volume " + name + " aside");
+    return true;
+}
+
+/// Set aside by a clock that was lost: its time begins when the clock is right.
+Result<> Pool::stamp_anew(const Kept& kept, std::int64_t now)
+{
+    if (now < first_plausible) return {};
+    const auto rest = std::string_view{kept.name}.substr(keeping.size());
+    const auto again =
+        std::string{keeping} + std::to_string(now) + std::string{rest.substr(rest.find('-'))};
+    const int err = error_of(::renameat2(
+        folder_.get(), kept.name.c_str(), folder_.get(), again.c_str(), RENAME_NOREPLACE));
+    if (err && err != ENOENT && err != EEXIST)
+        return fail_errno(err, "stamp " + kept.name + " anew");
     return {};
 }
 
 Result<std::size_t> Pool::forget(std::int64_t until, std::uint64_t room)
 {
-    TRY(const auto now, survey());
+    TRY(const auto seen, survey());
+    const auto now = std::int64_t{std::time(nullptr)};
     std::uint64_t kept = 0;
-    for (const auto& each : now.kept) kept += each.used;
-    const auto& measured = now.measured;
+    for (const auto& each : seen.kept) kept += each.used;
+    const auto& measured = seen.measured;
     // What the living volumes may still write, and what was asked for, must be there without it.
     const auto wanted = room + measured.promised - std::min(measured.promised, measured.used);
     auto available = measured.available - std::min(measured.available, kept);
     std::size_t gone = 0;
-    for (const auto& each : now.kept) {
-        if (each.since > until && (room == 0 || available >= wanted)) continue;
+    for (const auto& each : seen.kept) {
+        const bool over = each.since <= until;
+        if (!over && (room == 0 || available >= wanted)) continue;
+        if (over && each.since < first_plausible) {
+            TRY_DO(stamp_anew(each, now));
+            continue;
+        }
         TRY_DO(destroy(each.name));
         available += each.used;
         ++gone;
@@ -360,24 +382,25 @@ Result<Survey> Pool::survey() const
     TRY(const auto names, names_in(folder_.get()));
     for (const auto& name : names) {
         if (name.starts_with(making)) continue;
-        if (auto kept = kept_of(name)) {
-            TRY(const auto subvolume, open_folder(folder_.get(), name));
-            TRY(const auto id, btrfs::subvolume_id(subvolume.get()));
-            const auto quota = counted.find(id);
-            kept->used = quota == counted.end() ? 0 : quota->second.referenced;
-            measured.available += kept->used;
-            survey.kept.push_back(*std::move(kept));
-            continue;
-        }
+        auto kept = kept_of(name);
         TRY(const auto mark, read_mark(folder_.get(), name));
+        auto subvolume = open_folder(folder_.get(), name);
+        // Another lane has removed or renamed it since the folder was listed.
+        if (!subvolume && subvolume.error().code == Errc::not_found) continue;
         if (!mark || mark->node != node_id_) {
             if (mark || looks_like_ours(name)) survey.foreign.push_back(name);
             continue;
         }
-        TRY(const auto subvolume, open_folder(folder_.get(), name));
-        TRY(const auto id, btrfs::subvolume_id(subvolume.get()));
+        if (!subvolume) return tl::unexpected(std::move(subvolume).error());
+        TRY(const auto id, btrfs::subvolume_id(subvolume->get()));
         const auto quota = counted.find(id);
         const auto used = quota == counted.end() ? 0 : quota->second.referenced;
+        if (kept) {
+            kept->used = used;
+            measured.available += used;
+            survey.kept.push_back(*std::move(kept));
+            continue;
+        }
         measured.used += used;
         measured.promised += mark->bytes;
         survey.volumes.push_back({name, *mark, used});

@@ -52,11 +52,12 @@ public:
     [[nodiscard]] Result<Survey> survey() const;
     /// Makes it or, where it exists with this workload's mark, brings quota and mark up to date.
     [[nodiscard]] Result<> ensure(const VolumeSpec& spec);
-    /// Unlinks it and notes the quota groups that must follow.
-    [[nodiscard]] Result<> remove(const std::string& name);
-    /// Hides it with its data; removes one that holds nothing.
-    [[nodiscard]] Result<> set_aside(const std::string& name, std::int64_t now);
-    /// Removes what was set aside: until this moment, and then as much as it takes, oldest first,
+    /// Unlinks it and notes the quota groups that must follow; false: there was none of ours.
+    [[nodiscard]] Result<bool> remove(const std::string& name);
+    /// Hides it with its data; removes one that holds nothing; false: there was none of ours.
+    [[nodiscard]] Result<bool> set_aside(const std::string& name, std::int64_t now);
+    /// Removes what was set aside: until this moment (what was stamped by a clock that was lost is
+    /// stamped anew instead), and then as much as it takes, oldest first,
     /// for so many bytes more to be written. How many.
     [[nodiscard]] Result<std::size_t> forget(std::int64_t until, std::uint64_t room);
     /// Removes quota groups of subvolumes that are really gone; says how many still wait.
@@ -73,6 +74,7 @@ private:
     [[nodiscard]] Result<> arrange(int subvolume, const VolumeSpec& spec) const;
     [[nodiscard]] Result<> destroy(const std::string& name);
     [[nodiscard]] Mark mark_of(const VolumeSpec& spec) const;
+    [[nodiscard]] Result<> stamp_anew(const Kept& kept, std::int64_t now);
     [[nodiscard]] Result<> note_dying(const std::vector<std::uint64_t>& ids);
 
     PoolConfig config_;

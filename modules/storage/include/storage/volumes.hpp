@@ -132,7 +132,8 @@ public:
     /// first.
     virtual Task<Result<>> set_aside(std::string name) = 0;
 
-    /// Removes what was set aside at this moment or before (Unix seconds); how many that were.
+    /// Removes what was set aside at this moment or before (Unix seconds); how many that were. What
+    /// was stamped by a clock that had lost the time counts as set aside now.
     virtual Task<Result<std::size_t>> forget(std::int64_t until) = 0;
 
     /// What is really on disk, by marks.
