@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <set>
 
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
@@ -115,6 +116,21 @@ Result<> write_dying(int folder, const std::vector<std::uint64_t>& ids)
 }
 
 }  // namespace
+
+std::string note_name(const std::filesystem::path& pool)
+{
+    std::string name;
+    for (const char c : pool.string()) {
+        if (c == '/')
+            name += "%2F";
+        else if (c == '%')
+            name += "%25";
+        else
+            name += c;
+    }
+    // A file's name holds 255 bytes; the end of a path tells more than its begin.
+    return name.size() <= 200 ? name : name.substr(name.size() - 200);
+}
 
 std::optional<Kept> kept_of(const std::string& name)
 {
@@ -324,6 +340,7 @@ Result<std::size_t> Pool::forget(std::int64_t until, std::uint64_t room)
 
 Result<> Pool::note_dying(const std::vector<std::uint64_t>& ids)
 {
+    const std::lock_guard lock{dying_mutex_};
     TRY(auto dying, read_dying(folder_.get()));
     const auto before = dying.size();
     for (const auto id : ids)
@@ -337,7 +354,11 @@ Result<> Pool::note_dying(const std::vector<std::uint64_t>& ids)
 
 Result<std::size_t> Pool::sweep()
 {
-    TRY(const auto dying, read_dying(folder_.get()));
+    std::vector<std::uint64_t> dying;
+    {
+        const std::lock_guard lock{dying_mutex_};
+        TRY(dying, read_dying(folder_.get()));
+    }
     if (dying.empty()) return 0;
     TRY_DO(btrfs::commit(folder_.get()));
     std::vector<std::uint64_t> left;
@@ -349,12 +370,16 @@ Result<std::size_t> Pool::sweep()
         }
         FP("storage.sweep.group");
         auto removed = btrfs::remove_quota_group(folder_.get(), id);
-        if (!removed && removed.error().code == Errc::unavailable)
-            left.push_back(id);
-        else if (!removed)
+        if (removed)
+            gone.insert(id);
+        else if (removed.error().code != Errc::unavailable)
             return tl::unexpected(std::move(removed).error());
     }
-    if (left.size() != dying.size()) TRY_DO(write_dying(folder_.get(), left));
+    // Other lanes have noted more meanwhile.
+    const std::lock_guard lock{dying_mutex_};
+    TRY(auto left, read_dying(folder_.get()));
+    const auto done = std::erase_if(left, [&](std::uint64_t id) { return gone.contains(id); });
+    if (done > 0) TRY_DO(write_dying(folder_.get(), left));
     return left.size();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -80,8 +81,10 @@ private:
     PoolConfig config_;
     std::filesystem::path mount_point_;
     std::string node_id_;
-    kernel::Fd folder_;     // Open only while the pool is usable.
-    bool mounted_ = false;  // By us, in this run or an earlier one.
+    std::filesystem::path note_;  // Exists once this node has used the pool; empty: not noted.
+    kernel::Fd folder_;           // Open only while the pool is usable.
+    bool mounted_ = false;        // By us, in this run or an earlier one.
+    std::mutex dying_mutex_;  // Held from reading the note of dying subvolumes until it is written.
     std::string remark_;
 };
 
