@@ -12,6 +12,7 @@ storage::Config storage_config(const Config& config, const std::string& node_id,
     storage::Config storage;
     storage.node_id = node_id;
     storage.run_dir = config.node.run_dir;
+    storage.state_dir = config.node.state_dir / "pools";
     storage.log = log;
     for (const auto& pool : config.storage.pools) {
         storage::PoolConfig known;

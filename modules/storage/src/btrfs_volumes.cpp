@@ -34,7 +34,8 @@ public:
             pool.name = name;
             const auto where = config_.run_dir / "pool" / name;
             pools_.push_back(
-                {.pool = std::make_unique<Pool>(pool, where, config_.node_id), .problem = {}});
+                {.pool = std::make_unique<Pool>(pool, where, config_.node_id, config_.state_dir),
+                 .problem = {}});
         }
     }
 
@@ -59,6 +60,11 @@ public:
     Task<Result<std::string>> choose(VolumeSpec spec) override
     {
         const auto all = co_await survey_all();
+        if (!spec.name.empty()) {
+            if (const auto where = pool_of(all, spec.name))
+                co_return pools_[*where].pool->config().name;
+            CO_TRY_DO(check_absent(all, spec));
+        }
         CO_TRY(const auto index, choose_pool(infos(all), spec.media, spec.bytes, spec.pool));
         co_return pools_[index].pool->config().name;
     }
@@ -77,7 +83,9 @@ public:
             seen = changes_;
             all = co_await survey_all();
         }
+        CO_TRY_DO(check_told(all, spec));
         std::optional<std::size_t> where = pool_of(all, spec.name);
+        if (!where) CO_TRY_DO(check_absent(all, spec));
         if (where) {
             CO_TRY_DO(check_growth(all, *where, spec));
         } else {
@@ -87,7 +95,8 @@ public:
         const auto there = std::ranges::find(all[*where]->volumes, spec.name, &Found::name);
         const auto had = there == all[*where]->volumes.end() ? 0 : there->mark.bytes;
         const auto more = spec.bytes - std::min(spec.bytes, had);
-        entry.pending[spec.name] = spec.bytes;
+        homes_[spec.name] = entry.pool->config().name;
+        const Promise promise{entry, spec.name, spec.bytes, changes_};
         auto* pool = entry.pool.get();
         if (more > 0) {
             // What was set aside gives way to what is ordered; where it does not, room_of was wrong
@@ -95,8 +104,6 @@ public:
             (void)co_await disks_.run([&] { return pool->forget(0, more); });
         }
         auto made = co_await disks_.run([&] { return pool->ensure(spec); });
-        entry.pending.erase(spec.name);
-        ++changes_;
         if (!made) co_return tl::unexpected(std::move(made).error().during("volume " + spec.name));
         co_return volume_of(entry, spec);
     }
@@ -138,7 +145,11 @@ public:
     {
         const auto all = co_await survey_all();
         const auto where = pool_of(all, name);
-        if (!where) co_return fail(Errc::not_found, "there is no volume " + name);
+        if (!where) {
+            if (const auto absent = unseen(name, [&](std::size_t i) { return all[i].has_value(); }))
+                co_return fail(Errc::unavailable, "find volume " + name + ": " + *absent);
+            co_return fail(Errc::not_found, "there is no volume " + name);
+        }
         const auto hit = std::ranges::find(all[*where]->volumes, name, &Found::name);
         co_return volume_of(*where, *hit);
     }
@@ -170,18 +181,25 @@ private:
             co_return Result<>{};
         const auto now = std::int64_t{std::time(nullptr)};
         Result<> outcome;
+        bool found = false;
         for (auto& entry : pools_) {
             auto* pool = entry.pool.get();
             if (!pool->is_open()) continue;
             auto removed = co_await disks_.run(
                 [&] { return keep ? pool->set_aside(name, now) : pool->remove(name); });
             if (removed) {
+                if (*removed) homes_[name] = pool->config().name;
+                found = found || *removed;
                 sweep_soon(entry);
             } else if (outcome) {
                 outcome =
                     tl::unexpected(std::move(removed).error().during("remove volume " + name));
             }
         }
+        const auto absent = unseen(name, [&](std::size_t i) { return pools_[i].pool->is_open(); });
+        if (outcome && !found && absent)
+            co_return fail(Errc::unavailable, "remove volume " + name + ": " + *absent);
+        if (outcome && all_open()) homes_.erase(name);
         co_return outcome;
     }
 
@@ -192,6 +210,29 @@ private:
         bool sweeping = false;
         bool sweep_again = false;
     };
+
+    /// Room that a call in progress was given; however the call ends, it ends with it.
+    class Promise {
+    public:
+        Promise(Entry& entry, std::string name, std::uint64_t bytes, std::uint64_t& changes)
+            : entry_{entry}, name_{std::move(name)}, changes_{changes}
+        {
+            entry_.pending[name_] = bytes;
+        }
+        ~Promise()
+        {
+            entry_.pending.erase(name_);
+            ++changes_;
+        }
+        Promise(const Promise&) = delete;
+        Promise& operator=(const Promise&) = delete;
+
+    private:
+        Entry& entry_;
+        std::string name_;
+        std::uint64_t& changes_;
+    };
+
     /// By pool; nothing for those that cannot be looked at.
     using Surveys = std::vector<std::optional<Survey>>;
 
@@ -256,6 +297,59 @@ private:
                 std::ranges::find(all[i]->volumes, name, &Found::name) != all[i]->volumes.end())
                 return i;
         return std::nullopt;
+    }
+
+    bool all_open() const
+    {
+        return std::ranges::all_of(pools_, [](const auto& each) { return each.pool->is_open(); });
+    }
+
+    std::string absent_pool(std::size_t i) const
+    {
+        return "pool " + pools_[i].pool->config().name + " cannot be looked at: " +
+               (pools_[i].problem.empty() ? "it is not open" : pools_[i].problem);
+    }
+
+    /// Why nobody can say that a name that was found nowhere does not exist: a pool that `looked`
+    /// denies may hold it. Nothing when all were looked at, or the one that this run knows to be
+    /// the name's own.
+    template <class Looked>
+    std::optional<std::string> unseen(const std::string& name, Looked looked) const
+    {
+        std::optional<std::string> absent;
+        const auto home = homes_.find(name);
+        if (home != homes_.end() && home->second.empty()) return std::nullopt;
+        for (std::size_t i = 0; i < pools_.size(); ++i) {
+            const bool own = home != homes_.end() && home->second == pools_[i].pool->config().name;
+            if (looked(i) && own) return std::nullopt;
+            if (!looked(i) && (!absent || own)) absent = absent_pool(i);
+        }
+        return absent;
+    }
+
+    /// The pool that the caller knows the volume to lie in is there, if the node has it at all.
+    Result<> check_told(const Surveys& all, const VolumeSpec& spec)
+    {
+        if (spec.pool.empty()) return {};
+        homes_[spec.name] = spec.pool;
+        for (std::size_t i = 0; i < all.size(); ++i)
+            if (!all[i] && pools_[i].pool->config().name == spec.pool)
+                return fail(Errc::unavailable, "volume " + spec.name + ": " + absent_pool(i));
+        return {};
+    }
+
+    /// For a name that was found nowhere: it may lie in a pool that is absent for a moment, and
+    /// made in another one it would come back empty.
+    Result<> check_absent(const Surveys& all, const VolumeSpec& spec)
+    {
+        if (!spec.pool.empty()) return {};
+        for (std::size_t i = 0; i < all.size(); ++i)
+            if (!all[i] && pools_[i].pool->config().media == spec.media)
+                return fail(
+                    Errc::unavailable,
+                    "volume " + spec.name + ": " + absent_pool(i) + "; it may lie there");
+        homes_.try_emplace(spec.name);
+        return {};
     }
 
     /// A volume stays in its pool: a greater size must find its room there.
@@ -332,6 +426,9 @@ private:
     TaskGroup group_;
     std::vector<Entry> pools_;
     std::uint64_t changes_ = 0;  // Calls of ensure that have ended.
+    // In which pool this run has wanted or found a name, "" for one that is in none: where a pool
+    // is absent, what is gone from its own need not wait for it.
+    std::map<std::string, std::string> homes_;
 };
 
 }  // namespace

@@ -141,9 +141,14 @@ std::optional<Kept> kept_of(const std::string& name)
     return Kept{.name = name, .since = *since};
 }
 
-Pool::Pool(PoolConfig config, std::filesystem::path mount_point, std::string node_id)
+Pool::Pool(
+    PoolConfig config,
+    std::filesystem::path mount_point,
+    std::string node_id,
+    const std::filesystem::path& notes)
     : config_{std::move(config)}, mount_point_{std::move(mount_point)}, node_id_{std::move(node_id)}
 {
+    if (!notes.empty()) note_ = notes / note_name(config_.path);
 }
 
 Result<> Pool::open()
@@ -168,6 +173,7 @@ Result<> Pool::open()
         TRY_DO(btrfs::enable_quota(folder.get()));
     }
     folder_ = std::move(folder);
+    note_used();
     return {};
 }
 
@@ -275,26 +281,36 @@ Result<> Pool::destroy(const std::string& name)
     return {};
 }
 
-Result<> Pool::remove(const std::string& name)
+Result<bool> Pool::remove(const std::string& name)
 {
     TRY(const auto mark, read_mark(folder_.get(), name));
-    if (!mark || mark->node != node_id_) return destroy(std::string{making} + name);
-    return destroy(name);
+    const bool ours = mark && mark->node == node_id_;
+    TRY_DO(destroy(ours ? name : std::string{making} + name));
+    return ours;
 }
 
-Result<> Pool::set_aside(const std::string& name, std::int64_t now)
+Result<bool> Pool::set_aside(const std::string& name, std::int64_t now)
 {
     TRY(const auto mark, read_mark(folder_.get(), name));
-    if (!mark || mark->node != node_id_) return destroy(std::string{making} + name);
+    if (!mark || mark->node != node_id_) {
+        TRY_DO(destroy(std::string{making} + name));
+        return false;
+    }
     TRY(const auto subvolume, open_folder(folder_.get(), name));
     TRY(const bool empty, is_empty(subvolume.get()));
-    if (empty) return destroy(name);
+    if (empty) {
+        TRY_DO(destroy(name));
+        return true;
+    }
     FP("storage.volume.set_aside");
     const auto aside = std::string{keeping} + std::to_string(now) + "-" + name;
     const int err = error_of(
         ::renameat2(folder_.get(), name.c_str(), folder_.get(), aside.c_str(), RENAME_NOREPLACE));
     // Set aside a moment ago, made again, and set aside again: the earlier one holds the data.
-    if (err == EEXIST) return destroy(name);
+    if (err == EEXIST) {
+        TRY_DO(destroy(name));
+        return true;
+    }
     if (err) return fail_errno(err, "set volume " + name + " aside");
     return true;
 }
@@ -361,13 +377,10 @@ Result<std::size_t> Pool::sweep()
     }
     if (dying.empty()) return 0;
     TRY_DO(btrfs::commit(folder_.get()));
-    std::vector<std::uint64_t> left;
+    std::set<std::uint64_t> gone;
     for (const auto id : dying) {
         TRY(const bool alive, btrfs::subvolume_exists(folder_.get(), id));
-        if (alive) {
-            left.push_back(id);
-            continue;
-        }
+        if (alive) continue;
         FP("storage.sweep.group");
         auto removed = btrfs::remove_quota_group(folder_.get(), id);
         if (removed)
@@ -413,7 +426,7 @@ Result<Survey> Pool::survey() const
         // Another lane has removed or renamed it since the folder was listed.
         if (!subvolume && subvolume.error().code == Errc::not_found) continue;
         if (!mark || mark->node != node_id_) {
-            if (mark || looks_like_ours(name)) survey.foreign.push_back(name);
+            if (mark || kept || looks_like_ours(name)) survey.foreign.push_back(name);
             continue;
         }
         if (!subvolume) return tl::unexpected(std::move(subvolume).error());

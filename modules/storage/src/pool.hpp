@@ -25,6 +25,8 @@ struct Kept {
     std::int64_t since = 0;  ///< Unix seconds.
     std::uint64_t used = 0;
 };
+/// Name of the file that notes the use of a pool: its path, with nothing that ends a name.
+std::string note_name(const std::filesystem::path& pool);
 /// "12-1" out of ".znode-kept-1700000000-12-1", and the moment; nothing for another name.
 std::optional<Kept> kept_of(const std::string& name);
 
@@ -40,7 +42,12 @@ struct Survey {
 /// made from a lane; calls that change different volumes may run at once.
 class Pool {
 public:
-    Pool(PoolConfig config, std::filesystem::path mount_point, std::string node_id);
+    /// `notes`: the folder for `Config::state_dir`.
+    Pool(
+        PoolConfig config,
+        std::filesystem::path mount_point,
+        std::string node_id,
+        const std::filesystem::path& notes);
 
     /// Makes the image, mounts or adopts, turns quotas on where allowed.
     [[nodiscard]] Result<> open();
@@ -71,6 +78,8 @@ private:
     [[nodiscard]] Result<> open_image();
     [[nodiscard]] Result<> open_directory();
     [[nodiscard]] Result<> make_image();
+    [[nodiscard]] Result<> check_not_used() const;
+    void note_used();
     [[nodiscard]] Result<> create(const VolumeSpec& spec);
     [[nodiscard]] Result<> arrange(int subvolume, const VolumeSpec& spec) const;
     [[nodiscard]] Result<> destroy(const std::string& name);

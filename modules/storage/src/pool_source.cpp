@@ -5,8 +5,11 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
@@ -114,8 +117,36 @@ Error in_the_way(const std::filesystem::path& target, const kernel::MountInfo& m
 
 }  // namespace
 
+/// A disk that was not mounted looks like one on which nothing was made yet: what would be made in
+/// its place is empty, and the customers' data is not.
+Result<> Pool::check_not_used() const
+{
+    std::error_code failed;
+    const bool used = !note_.empty() && std::filesystem::exists(note_, failed);
+    if (failed) return fail_errno(failed.value(), "look for " + note_.string());
+    if (!used) return {};
+    const bool image = config_.kind == PoolConfig::Kind::image;
+    return fail(
+        Errc::unavailable,
+        std::string{image ? "the image " : "the folder "} + config_.path.string() +
+            " that this node has used is missing: mount its disk, or remove " + note_.string() +
+            " to begin anew");
+}
+
+void Pool::note_used()
+{
+    std::error_code failed;
+    if (note_.empty() || std::filesystem::exists(note_, failed)) return;
+    auto noted = kernel::make_folders(note_.parent_path(), 0700);
+    if (noted) noted = kernel::write_file_atomically(note_, file_system_id(folder_.get()), 0600);
+    // The volumes can be had all the same: the next start notes it.
+    if (!noted && remark_.empty())
+        remark_ = "the use of the pool is not noted: " + noted.error().message;
+}
+
 Result<> Pool::make_image()
 {
+    TRY_DO(check_not_used());
     if (config_.bytes < smallest_image)
         return fail(
             Errc::invalid,
@@ -191,6 +222,9 @@ Result<> Pool::open_image()
 
 Result<> Pool::open_directory()
 {
+    std::error_code failed;
+    const auto status = std::filesystem::symlink_status(config_.path, failed);
+    if (status.type() == std::filesystem::file_type::not_found) TRY_DO(check_not_used());
     TRY_DO(kernel::make_folders(config_.path, 0711));
     TRY(const auto fd, kernel::open_file(config_.path.string(), O_RDONLY | O_DIRECTORY));
     TRY(const bool right, btrfs::is_btrfs(fd.get()));
@@ -199,6 +233,9 @@ Result<> Pool::open_directory()
             Errc::invalid,
             config_.path.string() +
                 " is not on btrfs: name a folder on one, or use a pool of kind \"image\"");
+    // The mount point of a disk that is missing is a folder too.
+    if (const auto id = kernel::read_file(note_); id && *id != file_system_id(fd.get()))
+        TRY_DO(check_not_used());
 
     TRY_DO(kernel::make_folders(mount_point_, 0711));
     TRY(const auto mounted, mounted_at(mount_point_));

@@ -7,9 +7,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <fstream>
+#include <limits>
 #include <thread>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +79,7 @@ protected:
         Config config{
             .node_id = "node-a",
             .run_dir = folder.path() / "run",
+            .state_dir = folder.path() / "state",
             .pools = std::move(pools),
             .log = silent_log()};
         volumes = make_volumes(std::move(config), loop, disks);
@@ -97,6 +101,31 @@ protected:
     {
         return run(loop, volumes->ensure(std::move(wanted)));
     }
+    /// Two pools; the file of the first lies on a disk of its own, which is gone when `absent`.
+    void given_two(bool absent)
+    {
+        const auto disk = folder.path() / "disk";
+        if (volumes) ASSERT_TRUE(run(loop, volumes->close()));
+        if (absent && std::filesystem::exists(disk))
+            std::filesystem::rename(disk, folder.path() / "unplugged");
+        if (!absent && !std::filesystem::exists(disk))
+            std::filesystem::rename(folder.path() / "unplugged", disk);
+        PoolConfig first{.path = disk / "first.img", .bytes = 300 * mib, .sparse = true};
+        PoolConfig second{.path = folder.path() / "second.img", .bytes = 512 * mib, .sparse = true};
+        given({first, second});
+    }
+    /// A volume in the first pool, which is then absent.
+    void given_an_absent_pool_with(const std::string& name)
+    {
+        std::filesystem::create_directory(folder.path() / "disk");
+        given_two(false);
+        auto wanted = spec(name, 32 * mib);
+        wanted.pool = "first";
+        ASSERT_TRUE(ensure(wanted));
+        given_two(true);
+        ASSERT_EQ(pool().state, PoolState::failed);
+    }
+
     PoolInfo pool() { return run(loop, volumes->pools()).at(0); }
     std::size_t count() { return run(loop, volumes->list())->size(); }
 
@@ -166,6 +195,168 @@ TEST_F(VolumesTest, WhatIsSetAsideGivesWayToWhatIsOrdered)
 
     ASSERT_TRUE(ensure(spec("7-3", pool().free)));
     EXPECT_TRUE(pool().kept.empty()) << written;
+}
+
+TEST_F(VolumesTest, VolumeOfAnAbsentPoolIsNeverMadeInAnother)
+{
+    given_an_absent_pool_with("7-1");
+
+    const auto untold = ensure(spec("7-1", 32 * mib));
+    ASSERT_FALSE(untold);
+    EXPECT_EQ(untold.error().code, Errc::unavailable);
+    EXPECT_THAT(untold.error().message, HasSubstr("pool first"));
+    auto told = spec("7-1", 32 * mib);
+    told.pool = "first";
+    EXPECT_EQ(ensure(told).error().code, Errc::unavailable);
+    EXPECT_EQ(run(loop, volumes->choose(spec("7-1", 32 * mib))).error().code, Errc::unavailable);
+    EXPECT_EQ(run(loop, volumes->find("7-1")).error().code, Errc::unavailable);
+
+    // What is told its pool is not held up by another one.
+    auto other = spec("7-2", 32 * mib);
+    other.pool = "second";
+    EXPECT_TRUE(ensure(other));
+    EXPECT_TRUE(ensure(spec("7-2", 32 * mib))) << "found, so it lies nowhere else";
+
+    given_two(false);
+    EXPECT_EQ(run(loop, volumes->find("7-1"))->pool, "first");
+    EXPECT_EQ(*run(loop, volumes->choose(spec("7-1", 32 * mib))), "first");
+}
+
+TEST_F(VolumesTest, RemovalWaitsForAnAbsentPoolUnlessTheVolumeWasElsewhere)
+{
+    given_an_absent_pool_with("7-1");
+
+    const auto removed = run(loop, volumes->remove("7-1"));
+    ASSERT_FALSE(removed);
+    EXPECT_EQ(removed.error().code, Errc::unavailable);
+    EXPECT_THAT(removed.error().message, HasSubstr("pool first"));
+    EXPECT_EQ(run(loop, volumes->set_aside("7-1")).error().code, Errc::unavailable);
+
+    auto other = spec("7-2", 32 * mib);
+    other.pool = "second";
+    ASSERT_TRUE(ensure(other));
+    EXPECT_TRUE(run(loop, volumes->remove("7-2")));
+    EXPECT_TRUE(run(loop, volumes->remove("7-2"))) << "again";
+    EXPECT_EQ(run(loop, volumes->find("7-2")).error().code, Errc::not_found);
+    other.name = "7-3";
+    other.bytes = 4096 * mib;
+    EXPECT_EQ(ensure(other).error().code, Errc::exhausted);
+    EXPECT_TRUE(run(loop, volumes->remove("7-3"))) << "it was refused, so it is nowhere";
+
+    given_two(false);
+    EXPECT_TRUE(run(loop, volumes->remove("7-1")));
+    EXPECT_EQ(count(), 0U);
+}
+
+TEST_F(VolumesTest, MissingImageThatWasUsedIsNotMadeAnew)
+{
+    std::filesystem::create_directory(folder.path() / "disk");
+    given_two(false);
+    given_two(true);
+
+    const auto info = pool();
+    EXPECT_EQ(info.state, PoolState::failed);
+    EXPECT_THAT(info.problem, HasSubstr("that this node has used is missing: mount its disk"));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "disk"));
+
+    for (const auto& note : std::filesystem::directory_iterator{folder.path() / "state"})
+        if (note.path().string().ends_with("first.img")) std::filesystem::remove(note);
+    run(loop, volumes->open());
+    EXPECT_EQ(pool().state, PoolState::ready) << pool().problem;
+}
+
+TEST_F(VolumesTest, CancelledCallHoldsNoRoom)
+{
+    given({image_pool()});
+    int cancelled = 0;
+    for (int steps = 1; steps < 60; steps += 2) {
+        const auto name = "7-" + std::to_string(steps);
+        asio::cancellation_signal signal;
+        std::optional<bool> ended;
+        asio::co_spawn(
+            loop,
+            volumes->ensure(spec(name, 8 * mib)),
+            asio::bind_cancellation_slot(
+                signal.slot(), [&](std::exception_ptr failed, Result<Volume>) {
+                    cancelled += failed ? 1 : 0;
+                    ended = true;
+                }));
+        loop.restart();
+        for (int i = 0; i < steps && !ended; ++i) loop.run_one();
+        signal.emit(asio::cancellation_type::terminal);
+        while (!ended) loop.run_one();
+        ASSERT_TRUE(run(loop, volumes->remove(name)));
+        ASSERT_EQ(pool().promised, 0U) << "after " << steps << " steps";
+    }
+    EXPECT_GT(cancelled, 2);
+}
+
+TEST_F(VolumesTest, RemovalsAtOnceLoseNoQuotaGroup)
+{
+    given({image_pool()});
+    const auto quotas = [&] {
+        const auto fd = kernel::open_file(pool_path().string(), O_RDONLY);
+        return kernel::btrfs::quotas(fd->get())->size();
+    };
+    const auto before = quotas();
+    constexpr int many = 24;
+    for (int i = 0; i < many; ++i) ASSERT_TRUE(ensure(spec("7-" + std::to_string(i), mib)));
+
+    int done = 0;
+    for (int i = 0; i < many; ++i)
+        asio::co_spawn(
+            loop,
+            volumes->remove("7-" + std::to_string(i)),
+            [&](std::exception_ptr failed, Result<> removed) {
+                EXPECT_TRUE(!failed && removed);
+                ++done;
+            });
+    // Looked at meanwhile: what vanishes is no failure of the pool.
+    while (done < many) {
+        EXPECT_EQ(pool().state, PoolState::ready) << pool().problem;
+    }
+
+    EXPECT_TRUE(comes_true([&] {
+        run(loop, sleep_for(50ms));
+        return quotas() == before;
+    }));
+}
+
+TEST_F(VolumesTest, WhatWasSetAsideByALostClockIsStampedAnew)
+{
+    given({image_pool()});
+    ASSERT_TRUE(ensure(spec("7-1", 32 * mib)));
+    std::ofstream{pool_path() / "7-1" / "diary"} << "dear customer";
+    ASSERT_TRUE(run(loop, volumes->set_aside("7-1")));
+    std::filesystem::rename(pool_path() / pool().kept.at(0), pool_path() / ".znode-kept-86400-7-1");
+    const auto now = std::int64_t{std::time(nullptr)};
+
+    EXPECT_EQ(*run(loop, volumes->forget(now - 3600)), 0U);
+
+    ASSERT_EQ(pool().kept.size(), 1U);
+    EXPECT_GE(pool().kept_since, now);
+    EXPECT_EQ(*kernel::read_file(pool_path() / pool().kept[0] / "diary"), "dear customer");
+}
+
+TEST_F(VolumesTest, WhatAnotherNodeHasSetAsideIsLeftAlone)
+{
+    given({image_pool()});
+    ASSERT_TRUE(ensure(spec("7-1", 32 * mib)));
+    std::ofstream{pool_path() / "7-1" / "diary"} << "dear customer";
+    ASSERT_TRUE(run(loop, volumes->set_aside("7-1")));
+    const auto kept = pool().kept.at(0);
+    {
+        const auto fd = kernel::open_file((pool_path() / kept).string(), O_RDONLY);
+        auto mark = *kernel::read_xattr(fd->get(), "trusted.znode");
+        mark.replace(mark.find("node-a"), 6, "node-b");
+        ASSERT_TRUE(kernel::set_xattr(fd->get(), "trusted.znode", mark));
+    }
+
+    EXPECT_EQ(*run(loop, volumes->forget(std::numeric_limits<std::int64_t>::max())), 0U);
+
+    EXPECT_TRUE(std::filesystem::exists(pool_path() / kept / "diary"));
+    EXPECT_TRUE(pool().kept.empty());
+    EXPECT_THAT(pool().foreign, testing::ElementsAre(kept));
 }
 
 TEST_F(VolumesTest, ImagePoolIsAllocatedInFullAndMountedWithoutDevicesAndSetuid)
@@ -463,10 +654,46 @@ TEST_F(VolumesTest, DirectoryPoolNeedsQuotasOrTheRightToTurnThemOn)
     EXPECT_EQ(made->path, pool_path() / "1-1");
     EXPECT_EQ(fill(made->path / "x", 64 * mib).first, EDQUOT);
 
+    // By its own path, where setuid counts, nobody but root comes to a customer's program.
+    struct stat closed{};
+    ASSERT_EQ(::stat((disk / "pool/.znode").c_str(), &closed), 0);
+    EXPECT_EQ(closed.st_mode & 07777U, 0700U);
+    EXPECT_TRUE(std::filesystem::exists(disk / "pool/.znode/volumes/1-1/x"));
+    EXPECT_FALSE(std::filesystem::exists(disk / "pool/1-1"));
+    struct stat at{};
+    ASSERT_EQ(::stat(pool_path().c_str(), &at), 0);
+    EXPECT_EQ(at.st_mode & 07777U, 0711U) << "others come by the bind";
+    struct statvfs mounted{};
+    ASSERT_EQ(::statvfs(pool_path().c_str(), &mounted), 0);
+    EXPECT_TRUE(mounted.f_flag & ST_NOSUID);
+
     given({config});
     EXPECT_EQ(count(), 1U);
+    EXPECT_EQ(pool().problem, "");
+
+    // As earlier versions made it.
+    ASSERT_TRUE(run(loop, volumes->close()));
+    std::filesystem::rename(disk / "pool/.znode/volumes/1-1", disk / "pool/1-1");
+    std::filesystem::remove_all(disk / "pool/.znode");
+    for (int i = 0; i < 2; ++i) {
+        given({config});
+        EXPECT_EQ(count(), 1U);
+        EXPECT_THAT(pool().problem, HasSubstr("close a folder above"));
+    }
     ASSERT_TRUE(run(loop, volumes->remove("1-1")));
     ASSERT_TRUE(run(loop, volumes->close()));
+
+    // The mount point of a disk that is missing, on a disk that would do.
+    std::filesystem::rename(disk / "pool", disk / "other");
+    given({config});
+    EXPECT_THAT(pool().problem, HasSubstr("that this node has used is missing"));
+    EXPECT_FALSE(std::filesystem::exists(disk / "pool"));
+    {
+        const auto fd = kernel::open_file(disk.string(), O_RDONLY);
+        ASSERT_TRUE(kernel::btrfs::create_subvolume(fd->get(), "pool"));
+    }
+    run(loop, volumes->open());
+    EXPECT_THAT(pool().problem, HasSubstr("that this node has used is missing"));
     volumes.reset();
     ASSERT_EQ(::umount(disk.c_str()), 0);
     EXPECT_TRUE(comes_true([&] { return !*kernel::find_loop(file); }));

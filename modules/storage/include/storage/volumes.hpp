@@ -94,6 +94,9 @@ struct PoolConfig {
 struct Config {
     std::string node_id;  ///< Goes into every mark; volumes of other nodes are foreign.
     std::filesystem::path run_dir = "/run/znode";  ///< Pools are mounted at `pool/<name>` in it.
+    /// Where a note stays of each pool that was used: one that is missing is not made anew. Not on
+    /// a pool's disk; empty: no notes.
+    std::filesystem::path state_dir = {};
     std::vector<PoolConfig> pools;
     Log log;
 };
@@ -112,18 +115,22 @@ public:
     /// again.
     virtual Task<> open() = 0;
 
-    /// The pool that `ensure` would choose now: the one with most free space that has room.
-    /// Errc::exhausted with numbers; Errc::unavailable when the pools of this class have failed.
+    /// The pool that `ensure` would choose now: the one that holds the name, or the one with most
+    /// free space that has room. Errc::exhausted with numbers; Errc::unavailable when the pools of
+    /// this class have failed, or when one of them has and may hold the name. Without a name only
+    /// the room counts.
     virtual Task<Result<std::string>> choose(VolumeSpec spec) = 0;
 
     /// Makes the volume exist with this quota and says where; a size that differs from what is
     /// there is applied if there is room. Errc::exhausted: no pool has room ("asked 40 GiB, 18 GiB
     /// free of 20 GiB"). Errc::exists: the name is taken by something that is not ours or serves
-    /// another workload.
+    /// another workload. Errc::unavailable: the pool it asks for, or one that may hold it, cannot
+    /// be looked at; another pool never takes its place.
     virtual Task<Result<Volume>> ensure(VolumeSpec spec) = 0;
 
     /// Makes the volume not exist. Succeeds for a name never seen; what carries no mark of ours is
-    /// left alone.
+    /// left alone. Errc::unavailable: it is in no pool that could be looked at, and may be in
+    /// another.
     virtual Task<Result<>> remove(std::string name) = 0;
 
     /// The volume is gone for everybody, and its data is kept for a while: hidden, in its pool,
@@ -139,7 +146,8 @@ public:
     /// What is really on disk, by marks.
     virtual Task<Result<std::vector<Volume>>> list() = 0;
 
-    /// One of them. Errc::not_found.
+    /// One of them. Errc::not_found; Errc::unavailable when it may be in a pool that cannot be
+    /// looked at.
     virtual Task<Result<Volume>> find(std::string name) = 0;
 
     virtual Task<std::vector<PoolInfo>> pools() = 0;
