@@ -77,6 +77,7 @@ public:
 private:
     [[nodiscard]] Result<> open_image();
     [[nodiscard]] Result<> open_directory();
+    [[nodiscard]] Result<std::filesystem::path> closed_folder(bool mounted);
     [[nodiscard]] Result<> make_image();
     [[nodiscard]] Result<> check_not_used() const;
     void note_used();

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -105,6 +106,51 @@ Result<> mount_loop(const std::filesystem::path& image, const std::filesystem::p
         error_of(::mount(device.path.c_str(), target.c_str(), "btrfs", mount_flags, image_options));
     if (err) return fail_errno(err, "mount " + image.string() + " at " + target.string());
     return {};
+}
+
+/// The same as long as the file system and the subvolume are.
+std::string file_system_id(int fd)
+{
+    struct statfs info{};
+    std::uint64_t id = 0;
+    static_assert(sizeof info.f_fsid == sizeof id);
+    if (::fstatfs(fd, &info) == 0) std::memcpy(&id, &info.f_fsid, sizeof id);
+    return std::to_string(id);
+}
+
+/// Whether a volume of any node lies right there, whole or in the making.
+Result<bool> holds_volumes(const std::filesystem::path& folder)
+{
+    std::error_code failed;
+    std::filesystem::directory_iterator entry{folder, failed};
+    for (; !failed && entry != std::filesystem::directory_iterator{}; entry.increment(failed)) {
+        if (::lgetxattr(entry->path().c_str(), mark_attribute, nullptr, 0) >= 0) return true;
+        if (entry->path().filename().string().starts_with(".znode-")) return true;
+    }
+    if (failed) return fail_errno(failed.value(), "look into " + folder.string());
+    return false;
+}
+
+/// A folder of ours with this mode, whoever made it.
+Result<> own_folder(const std::filesystem::path& folder, mode_t mode)
+{
+    TRY_DO(kernel::make_folders(folder, 0700));
+    TRY(const auto fd, kernel::open_file(folder.string(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    int err = error_of(::fchown(fd.get(), 0, 0));
+    if (!err) err = error_of(::fchmod(fd.get(), mode));
+    if (err) return fail_errno(err, "make " + folder.string() + " ours");
+    return {};
+}
+
+Result<bool> are_same(const std::filesystem::path& one, const std::filesystem::path& other)
+{
+    struct stat first{};
+    struct stat second{};
+    int err = error_of(::stat(one.c_str(), &first));
+    if (err) return fail_errno(err, "look at " + one.string());
+    err = error_of(::stat(other.c_str(), &second));
+    if (err) return fail_errno(err, "look at " + other.string());
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
 Error in_the_way(const std::filesystem::path& target, const kernel::MountInfo& mounted)
@@ -220,6 +266,31 @@ Result<> Pool::open_image()
     return {};
 }
 
+/// The folder that holds the volumes. Customers can make programs setuid root; the bind that they
+/// are reached by ignores that, the folder itself does not: nobody but root enters there.
+Result<std::filesystem::path> Pool::closed_folder(bool mounted)
+{
+    const auto closed = config_.path / ".znode";
+    auto volumes = closed / "volumes";
+    std::error_code failed;
+    if (!std::filesystem::exists(volumes, failed)) {
+        TRY(bool open, holds_volumes(config_.path));
+        if (!open && mounted) {
+            TRY(open, are_same(config_.path, mount_point_));
+        }
+        if (open) {
+            remark_ =
+                "its volumes were made where every user of this host may run what customers "
+                "made setuid: close a folder above " +
+                config_.path.string() + " to all but root (chmod 0700)";
+            return config_.path;
+        }
+    }
+    TRY_DO(own_folder(closed, 0700));
+    TRY_DO(own_folder(volumes, 0711));
+    return volumes;
+}
+
 Result<> Pool::open_directory()
 {
     std::error_code failed;
@@ -239,18 +310,14 @@ Result<> Pool::open_directory()
 
     TRY_DO(kernel::make_folders(mount_point_, 0711));
     TRY(const auto mounted, mounted_at(mount_point_));
+    TRY(const auto source, closed_folder(mounted.has_value()));
     if (mounted) {
-        struct stat source{};
-        struct stat target{};
-        int err = error_of(::fstat(fd.get(), &source));
-        if (!err) err = error_of(::stat(mount_point_.c_str(), &target));
-        if (err) return fail_errno(err, "look at " + mount_point_.string());
-        if (source.st_dev != target.st_dev || source.st_ino != target.st_ino)
-            return tl::unexpected(in_the_way(mount_point_, *mounted));
+        TRY(const bool same, are_same(source, mount_point_));
+        if (!same) return tl::unexpected(in_the_way(mount_point_, *mounted));
     } else {
         FP("storage.directory.mount");
-        const int err = error_of(
-            ::mount(config_.path.c_str(), mount_point_.c_str(), nullptr, MS_BIND, nullptr));
+        const int err =
+            error_of(::mount(source.c_str(), mount_point_.c_str(), nullptr, MS_BIND, nullptr));
         if (err) return fail_errno(err, "bind " + config_.path.string());
     }
     mounted_ = true;
