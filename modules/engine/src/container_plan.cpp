@@ -69,7 +69,7 @@ Task<Result<>> read_secrets(State state)
 Task<Result<>> make_root(State state)
 {
     CO_FP("engine.container.root");
-    CO_TRY(const auto volume, co_await state->node.resources.volumes.ensure(state->root));
+    CO_TRY(const auto volume, co_await state->node.ensure_volume(state->root));
     state->writable = volume.path;
     co_return Result<>{};
 }
@@ -77,7 +77,8 @@ Task<Result<>> make_root(State state)
 Task<Result<>> remove_root(State state)
 {
     CO_FP("engine.container.unroot");
-    co_return co_await state->node.resources.volumes.remove(state->root.name);
+    CO_TRY_DO(co_await state->node.resources.volumes.remove(state->root.name));
+    co_return co_await state->node.forget_pool_of(state->root.name);
 }
 
 Task<Result<>> mount_flist(State state)

@@ -1,5 +1,6 @@
 #include "planner.hpp"
 
+#include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "grid/document.hpp"
 #include "network/addressing.hpp"
@@ -64,6 +65,11 @@ Task<Result<std::size_t>> NodePlanner::forget_namespaces(std::int64_t until)
     return impl_->forget_namespaces(until);
 }
 
+Task<Result<>> NodePlanner::forget_pool_of(std::string volume)
+{
+    return impl_->forget_pool_of(std::move(volume));
+}
+
 void NodePlanner::renamed(const std::string& gwid, const std::string& name)
 {
     impl_->own_names.insert_or_assign(name, gwid);
@@ -101,6 +107,66 @@ Result<std::unique_ptr<Plan>> NodePlanner::plan(const Order& order)
                 "this node does not run workloads of type " +
                     std::string{grid::to_string(workload.workload_type)});
     }
+}
+
+namespace {
+
+constexpr int most_choices = 8;
+
+std::string pool_fact(const std::string& name) { return "volume.pool." + name; }
+
+}  // namespace
+
+Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSpec spec)
+{
+    auto& volumes = resources.volumes;
+    const auto key = pool_fact(spec.name);
+    CO_TRY(const auto known, co_await resources.fact(key));
+    spec.pool = known.value_or("");
+    if (spec.pool.empty()) {
+        // One that an agent made which noted nothing, or whose notes are lost.
+        const auto there = co_await volumes.find(spec.name);
+        if (!there && there.error().code != Errc::not_found)
+            co_return tl::unexpected(there.error());
+        if (there) {
+            spec.pool = there->pool;
+            CO_TRY_DO(co_await resources.set_fact(key, spec.pool));
+        }
+    }
+    const bool is_new = spec.pool.empty();
+    for (int choices = 1;; ++choices) {
+        if (spec.pool.empty()) {
+            CO_TRY(spec.pool, co_await volumes.choose(spec));
+            CO_TRY_DO(co_await resources.set_fact(key, spec.pool));
+            CO_FP("engine.volume.chosen");
+        }
+        auto made = co_await volumes.ensure(spec);
+        if (made) co_return made;
+        const auto code = made.error().code;
+        // Others took the room between the choice and now: there may be some elsewhere.
+        if (is_new && code == Errc::exhausted && choices < most_choices) {
+            spec.pool.clear();
+            continue;
+        }
+        if (code == Errc::not_found)
+            co_return fail(
+                Errc::unavailable,
+                "volume " + spec.name + " lies in pool " + spec.pool +
+                    ", which is not there: " + made.error().message);
+        co_return made;
+    }
+}
+
+Task<Result<>> NodePlanner::Impl::forget_pool_of(std::string name)
+{
+    return clear_fact(pool_fact(name));
+}
+
+Task<Result<>> NodePlanner::Impl::clear_fact(std::string key)
+{
+    CO_TRY(const auto known, co_await resources.fact(key));
+    if (!known || known->empty()) co_return Result<>{};
+    co_return co_await resources.set_fact(std::move(key), "");
 }
 
 Task<Result<Secret>> NodePlanner::Impl::decrypt(

@@ -55,6 +55,15 @@ struct NodePlanner::Impl {
     }
     Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
+    /// Makes the volume in the pool that was chosen for it once, now or by an earlier run: its data
+    /// lies there, and an empty one elsewhere would look as if it were lost. Errc::unavailable
+    /// while that pool is not there.
+    Task<Result<storage::Volume>> ensure_volume(storage::VolumeSpec spec);
+    /// For a volume that is gone: its successor may lie anywhere.
+    Task<Result<>> forget_pool_of(std::string name);
+    /// Clears a fact that was set; one that was not costs no write.
+    Task<Result<>> clear_fact(std::string key);
+
     /// Opens a secret of a workload of this version. "" stays empty.
     Task<Result<Secret>> decrypt(std::string hex, std::int64_t version, std::int64_t owner);
 

@@ -13,7 +13,7 @@ struct VolumeState {
 Task<Result<>> make_volume(std::shared_ptr<VolumeState> state)
 {
     CO_FP("engine.volume.make");
-    CO_TRY_DO(co_await state->node.resources.volumes.ensure(state->spec));
+    CO_TRY_DO(co_await state->node.ensure_volume(state->spec));
     CO_FP("engine.volume.made");
     co_return Result<>{};
 }
@@ -25,10 +25,13 @@ Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
     const auto& name = state->spec.name;
     // Told by who signed it, or not kept here: gone at once. After a restart in between nobody
     // remembers a signature, and the data is kept, which is the smaller harm.
-    if (node.keeps(name)) co_return co_await node.resources.volumes.set_aside(name);
-    CO_TRY_DO(co_await node.resources.volumes.remove(name));
-    node.may_destroy.erase(name);
-    co_return Result<>{};
+    if (node.keeps(name)) {
+        CO_TRY_DO(co_await node.resources.volumes.set_aside(name));
+    } else {
+        CO_TRY_DO(co_await node.resources.volumes.remove(name));
+        node.may_destroy.erase(name);
+    }
+    co_return co_await node.forget_pool_of(name);
 }
 
 }  // namespace

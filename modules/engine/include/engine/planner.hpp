@@ -74,6 +74,9 @@ public:
     /// before `until` (Unix seconds). How many.
     [[nodiscard]] Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
+    /// The volume is gone by another hand than a plan's: the next of that name may lie in any pool.
+    [[nodiscard]] Task<Result<>> forget_pool_of(std::string volume);
+
     /// The containers that use a mounted flist, by its key; for the status.
     std::map<std::string, std::vector<std::string>> flist_users() const;
 
