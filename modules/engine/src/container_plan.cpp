@@ -165,9 +165,20 @@ Task<Result<>> ship_logs(State state)
         state->gwid, state->log_targets, state->node.config.log_dir / state->gwid);
 }
 
+/// The last lines first; then the folder goes, which nobody else would remove, and which the next
+/// owner of the number would publish.
 Task<Result<>> stop_logs(State state)
 {
-    co_return co_await state->node.resources.shippers.remove(state->gwid, last_lines_patience);
+    auto& resources = state->node.resources;
+    CO_TRY_DO(co_await resources.shippers.remove(state->gwid, last_lines_patience));
+    const auto& gwid = state->gwid;
+    if (gwid.empty() || gwid.starts_with('.') || gwid.find('/') != gwid.npos) co_return Result<>{};
+    CO_FP("engine.container.unlog");
+    const auto folder = state->node.config.log_dir / gwid;
+    std::error_code failed;
+    co_await resources.disks.run([&] { std::filesystem::remove_all(folder, failed); });
+    if (failed) co_return fail_errno(failed.value(), "remove the log folder " + folder.string());
+    co_return Result<>{};
 }
 
 Task<Result<>> start_container(State state)
