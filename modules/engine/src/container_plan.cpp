@@ -81,6 +81,23 @@ Task<Result<>> remove_root(State state)
     co_return co_await state->node.forget_pool_of(state->root.name);
 }
 
+/// The mounted flist, with this container among its users.
+Task<Result<flist::MountedFlist>> use_flist(State state, flist::FlistSpec spec)
+{
+    auto& node = state->node;
+    for (;;) {
+        auto mounted = co_await node.resources.flists.ensure(spec);
+        if (!mounted) co_return mounted;
+        if (!node.leaving_flists.contains(mounted->key)) {
+            // At once: whoever lets go of it next must see that it is used.
+            node.flist_users[mounted->key].insert(state->gwid);
+            co_return mounted;
+        }
+        // Its last user before us is unmounting it: what we were given is about to vanish.
+        const auto turn = co_await node.flist_turn.lock();
+    }
+}
+
 Task<Result<>> mount_flist(State state)
 {
     CO_FP("engine.container.flist");
@@ -98,38 +115,52 @@ Task<Result<>> mount_flist(State state)
     const auto key = "container.flist." + state->gwid;
     CO_TRY(const auto known, co_await resources.fact(key));
     if (known && !known->empty()) spec.md5 = *known;
-    auto mounted = co_await resources.flists.ensure(spec);
+    auto mounted = co_await use_flist(state, spec);
     if (!mounted && spec.md5 && mounted.error().code == Errc::corrupt) {
         // The node lost its copy, and the hub has another one by now.
         spec.md5.reset();
-        mounted = co_await resources.flists.ensure(spec);
+        mounted = co_await use_flist(state, spec);
     }
     if (!mounted)
         co_return tl::unexpected(
             std::move(mounted).error().during("flist " + url_text(state->document.flist)));
     state->flist = *std::move(mounted);
     if (known != state->flist.md5) CO_TRY_DO(co_await resources.set_fact(key, state->flist.md5));
-    state->node.flist_users[state->flist.key].insert(state->gwid);
     co_return Result<>{};
+}
+
+/// Unmounts it, unless somebody else has begun to use it.
+Task<Result<>> leave_flist(State state, std::string key)
+{
+    auto& node = state->node;
+    const auto turn = co_await node.flist_turn.lock();
+    const auto user = node.flist_users.find(key);
+    if (user == node.flist_users.end() || !user->second.contains(state->gwid)) co_return Result<>{};
+    if (user->second.size() > 1) {
+        user->second.erase(state->gwid);
+        co_return Result<>{};
+    }
+    node.leaving_flists.insert(key);
+    auto removed = co_await node.resources.flists.remove(key);
+    node.leaving_flists.erase(key);
+    // One that is still there stays ours, so that the next attempt finds it.
+    if (removed) node.flist_users.erase(key);
+    co_return removed;
 }
 
 Task<Result<>> release_flist(State state)
 {
     CO_FP("engine.container.unflist");
-    CO_TRY_DO(co_await state->node.resources.set_fact("container.flist." + state->gwid, ""));
-    auto& users = state->node.flist_users;
-    for (auto user = users.begin(); user != users.end();) {
-        if (user->second.erase(state->gwid) == 0 || !user->second.empty()) {
-            ++user;
-            continue;
-        }
-        const auto key = user->first;
-        user = users.erase(user);
-        CO_TRY_DO(co_await state->node.resources.flists.remove(key));
-        // The map may have changed while we waited.
-        user = users.begin();
+    CO_TRY_DO(co_await state->node.clear_fact("container.flist." + state->gwid));
+    std::vector<std::string> mine;
+    for (const auto& [key, gwids] : state->node.flist_users)
+        if (gwids.contains(state->gwid)) mine.push_back(key);
+    Result<> outcome;
+    for (const auto& key : mine) {
+        auto left = co_await leave_flist(state, key);
+        if (!left && outcome) outcome = std::move(left);
     }
-    co_return Result<>{};
+    co_return outcome;
 }
 
 Task<Result<>> join_network(State state)

@@ -34,6 +34,7 @@ struct NodePlanner::Impl {
           config{std::move(c)},
           exits{resources.loop},
           group{resources.loop},
+          flist_turn{resources.loop},
           zdb_turn{resources.loop}
     {
     }
@@ -43,6 +44,9 @@ struct NodePlanner::Impl {
     ExitBoard exits;
     TaskGroup group;
     std::map<std::string, std::set<std::string>> flist_users;  ///< Key of the mount, gwids.
+    /// Held while a mount goes; its key stands in the set meanwhile.
+    Mutex flist_turn;
+    std::set<std::string> leaving_flists;
     std::map<std::string, std::string> own_names;  ///< Explorer's name, gwid; where they differ.
     std::set<std::string> may_destroy;             ///< Whose end their customer has signed.
     Mutex zdb_turn;  ///< Servers of a pool are made, grown and ended by one workload at a time.
