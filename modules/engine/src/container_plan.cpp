@@ -1,6 +1,10 @@
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/failpoint.hpp"
+#include "base/hex.hpp"
+#include "base/ip.hpp"
 #include "base/text.hpp"
 #include "grid/document.hpp"
 #include "planner.hpp"
@@ -12,6 +16,8 @@ constexpr std::int64_t least_memory_mib = 8;
 constexpr std::uint64_t default_root_mib = 256;
 constexpr auto stop_grace = std::chrono::seconds{10};
 constexpr auto last_lines_patience = std::chrono::seconds{2};
+/// Each is two connections of the agent.
+constexpr std::ptrdiff_t most_log_targets = 4;
 
 struct ContainerState {
     NodePlanner::Impl& node;
@@ -293,7 +299,87 @@ Task<std::optional<Ending>> missed_ending(State state)
     co_return std::nullopt;
 }
 
-Result<> check(const grid::Container& document)
+/// What of a URL is the host; "" for none. Users and passwords may hold anything but "/" or "@".
+std::string_view host_of(std::string_view url)
+{
+    auto rest = url.substr(std::min(url.size(), url.find("://") + 3));
+    if (const auto at = rest.rfind('@'); at != rest.npos) rest = rest.substr(at + 1);
+    rest = rest.substr(0, rest.find('/'));
+    if (rest.starts_with('[')) return rest.substr(0, rest.find(']') + 1);
+    return rest.substr(0, rest.rfind(':'));
+}
+
+bool has_control_characters(std::string_view url)
+{
+    const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+    for (std::size_t i = 0; i < url.size(); ++i) {
+        if (is_control(static_cast<unsigned char>(url[i]))) return true;
+        if (url[i] != '%') continue;
+        const auto byte = from_hex(url.substr(i + 1, 2));
+        if (!byte || byte->size() != 1 || is_control(static_cast<unsigned char>(byte->front())))
+            return true;
+    }
+    return false;
+}
+
+/// Addresses that mean the node itself, or a neighbour by its cable.
+bool is_near(const IpAddress& address)
+{
+    static constexpr const char* ranges[] = {
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10"};
+    if (const auto bytes = address.bytes(); bytes.size() == 16) {
+        static const auto mapped = IpNetwork::parse("::ffff:0:0/96");
+        if (mapped->contains(address)) {
+            std::uint32_t number = 0;
+            for (const auto byte : bytes.subspan(12)) number = number << 8U | byte;
+            return is_near(IpAddress::v4(number));
+        }
+    }
+    return std::ranges::any_of(ranges, [&](const char* range) {
+        const auto network = IpNetwork::parse(range);
+        return network->address.is_v4() == address.is_v4() && network->contains(address);
+    });
+}
+
+/// The agent's helper opens it as root on the host, whatever the customer names.
+Result<> check_hub_url(const std::string& url, const std::string& own_url)
+{
+    const auto refuse = [](const char* what) {
+        return fail(Errc::invalid, std::string{"member hub_url "} + what);
+    };
+    if (has_control_characters(url)) return refuse("has control characters or a wrong %");
+    const auto scheme = url.substr(0, url.find("://"));
+    if (scheme != "zdb" && scheme != "ardb" && scheme != "redis")
+        return refuse("must be zdb://HOST:PORT, ardb://HOST:PORT or redis://HOST:PORT");
+    const auto written = host_of(url);
+    auto host = to_lower(written);
+    if (host.starts_with('[')) {
+        const auto address =
+            host.ends_with(']')
+                ? IpAddress::parse(std::string_view{host}.substr(1, host.size() - 2))
+                : std::nullopt;
+        if (!address) return refuse("has no address between its [ and ]");
+        if (!is_near(*address) || written == host_of(own_url)) return {};
+        return refuse("names the node itself or its cable");
+    }
+    while (host.ends_with('.')) host.pop_back();
+    if (host.empty()) return refuse("has no host");
+    static constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+    if (host.find_first_not_of(letters) != host.npos)
+        return refuse("has a host that is neither a name nor an address");
+    const auto address = IpAddress::parse(host);
+    // "127.1" and "0x7f000001" are addresses to a resolver.
+    const auto last = host.substr(host.rfind('.') + 1);
+    if (!address && last.front() >= '0' && last.front() <= '9')
+        return refuse("has an address that is not written as four numbers");
+    const bool near = address ? is_near(*address)
+                              : host == "localhost" || host.ends_with(".localhost") ||
+                                    host.ends_with(".localdomain") || host.starts_with("ip6-");
+    if (!near || written == host_of(own_url)) return {};
+    return refuse("names the node itself or its cable");
+}
+
+Result<> check(const grid::Container& document, const PlanConfig& config)
 {
     if (document.flist.empty())
         return fail(Errc::invalid, "member flist is missing; name the URL of a flist");
@@ -310,6 +396,19 @@ Result<> check(const grid::Container& document)
         return fail(
             Errc::invalid,
             "member capacity.memory must be " + std::to_string(least_memory_mib) + " MiB or more");
+    const auto type = document.capacity.disk_type;
+    if (document.capacity.disk_size > 0 && type != grid::DiskType::ssd &&
+        type != grid::DiskType::hdd)
+        return fail(Errc::invalid, "member capacity.disk_type must be 0 (HDD) or 1 (SSD)");
+    if (!document.hub_url.empty()) {
+        TRY_DO(check_hub_url(document.hub_url, config.hub_url));
+    }
+    const auto targets = std::ranges::count(document.logs, "redis", &grid::ContainerLogs::type);
+    if (targets > most_log_targets)
+        return fail(
+            Errc::invalid,
+            "member logs names " + std::to_string(targets) + " targets; at most " +
+                std::to_string(most_log_targets) + " are served");
     if (document.interactive)
         return fail(Errc::unsupported, "interactive containers are not offered by this node yet");
     return {};
@@ -333,7 +432,7 @@ Result<std::unique_ptr<Plan>> NodePlanner::Impl::container_plan(
     const Order& order, const grid::Workload& workload)
 {
     const auto& document = std::get<grid::Container>(workload.data);
-    TRY_DO(check(document));
+    TRY_DO(check(document, config));
 
     auto state = std::make_shared<ContainerState>(
         *this, order.gwid, order.owner, workload.version, document);

@@ -71,7 +71,7 @@ struct NodePlanner::Impl {
     /// Opens a secret of a workload of this version. "" stays empty.
     Task<Result<Secret>> decrypt(std::string hex, std::int64_t version, std::int64_t owner);
 
-    std::unique_ptr<Plan> volume_plan(const Order& order, const grid::Workload& workload);
+    Result<std::unique_ptr<Plan>> volume_plan(const Order& order, const grid::Workload& workload);
     Result<std::unique_ptr<Plan>> zdb_plan(const Order& order, const grid::Workload& workload);
     Result<std::unique_ptr<Plan>> network_plan(const Order& order, const grid::Workload& workload);
     Result<std::unique_ptr<Plan>> container_plan(

@@ -36,10 +36,12 @@ Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
 
 }  // namespace
 
-std::unique_ptr<Plan> NodePlanner::Impl::volume_plan(
+Result<std::unique_ptr<Plan>> NodePlanner::Impl::volume_plan(
     const Order& order, const grid::Workload& workload)
 {
     const auto& volume = std::get<grid::Volume>(workload.data);
+    if (volume.type != grid::DiskType::ssd && volume.type != grid::DiskType::hdd)
+        return fail(Errc::invalid, "member type must be 0 (HDD) or 1 (SSD)");
     const bool ssd = volume.type == grid::DiskType::ssd;
     auto state = std::make_shared<VolumeState>(*this);
     state->spec.name = order.gwid;
