@@ -313,9 +313,15 @@ Result<Duration> parse_duration(std::string_view text)
     if (unit == "m" || unit == "min") seconds = 60;
     if (unit == "h") seconds = 3600;
     if (unit == "d") seconds = 86400;
-    if (!number || seconds == 0 || *number > 100'000'000)
+    if (!number || *number < 0 || seconds == 0)
         return fail(
             Errc::invalid, "'" + printable(text) + "' is no time; write a number and s, m, h or d");
+    // Nanoseconds of 64 bits end after 292 years, and what is beyond them is a time in the past.
+    constexpr std::int64_t most_days = 36500;
+    if (*number > most_days * 86400 / seconds)
+        return fail(
+            Errc::invalid,
+            "'" + printable(text) + "' is too long; at most " + std::to_string(most_days) + "d");
     return std::chrono::seconds{*number * seconds};
 }
 
