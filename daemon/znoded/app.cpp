@@ -26,6 +26,7 @@
 #include "logs/shipper.hpp"
 #include "network/networks.hpp"
 #include "notify.hpp"
+#include "reload.hpp"
 #include "room.hpp"
 #include "settings.hpp"
 #include "source.hpp"
@@ -57,6 +58,7 @@ class App {
 public:
     App(asio::io_context& loop,
         Config config,
+        ConfigFile file,
         identity::Identity identity,
         kernel::Holder holder,
         Log log)
@@ -65,6 +67,7 @@ public:
           identity_{std::move(identity)},
           holder_{std::move(holder)},
           log_{std::move(log)},
+          file_{std::move(file)},
           background_{loop}
     {
     }
@@ -92,6 +95,7 @@ private:
     identity::Identity identity_;
     kernel::Holder holder_;
     Log log_;
+    ConfigFile file_;
     Blocking store_{1};
     Blocking disks_{2};
     Room room_{
@@ -122,6 +126,8 @@ private:
     std::unique_ptr<status::LocalServer> server_;
     std::optional<Caretaker> caretaker_;
     std::map<std::int64_t, identity::PublicKey> keys_;
+    std::optional<Reloader> reloader_;
+    bool database_is_new_ = false;
     bool has_begun_ = false;  // What ran before is known again.
 };
 
@@ -417,6 +423,8 @@ Task<> App::stop()
 
 Task<int> App::serve()
 {
+    reloader_.emplace(Reloader::Parts{loop_, disks_, file_.config, file_.read, log_});
+    background_.spawn(reloader_->run());
     auto ready = co_await build();
     if (ready) ready = co_await start();
     if (!ready) {
@@ -484,11 +492,16 @@ Task<int> App::purge()
 
 }  // namespace
 
-int run_agent(Config config, identity::Identity identity, const kernel::Holder& holder, bool purge)
+int run_agent(
+    Config config,
+    ConfigFile file,
+    identity::Identity identity,
+    const kernel::Holder& holder,
+    bool purge)
 {
     auto log = make_log("znoded", config.node.log_level);
     asio::io_context loop{1};
-    App app{loop, std::move(config), std::move(identity), holder, std::move(log)};
+    App app{loop, std::move(config), std::move(file), std::move(identity), holder, std::move(log)};
     return run(loop, purge ? app.purge() : app.serve());
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include <toml++/toml.h>
 
@@ -442,6 +443,68 @@ Result<Config> parse_config(
     std::string all;
     for (const auto& mistake : reader.mistakes()) all += (all.empty() ? "" : "\n") + mistake;
     return fail(Errc::invalid, std::move(all));
+}
+
+std::vector<std::string> changed_keys(const Config& before, const Config& after)
+{
+    std::vector<std::string> changed;
+    std::string section;
+    const auto compare = [&](const char* key, const auto& a, const auto& b) {
+        if (a != b) changed.push_back(section + "." + key);
+    };
+    {
+        section = "node";
+        const auto& a = before.node;
+        const auto& b = after.node;
+        compare("farm_id", a.farm_id, b.farm_id);
+        compare("mode", a.mode, b.mode);
+        compare("state_dir", a.state_dir, b.state_dir);
+        compare("cache_dir", a.cache_dir, b.cache_dir);
+        compare("run_dir", a.run_dir, b.run_dir);
+        compare("helpers_dir", a.helpers_dir, b.helpers_dir);
+        compare("hostname", a.hostname, b.hostname);
+        compare("log_level", a.log_level, b.log_level);
+        const auto place = [](const Config::Node& node) {
+            return std::tie(node.continent, node.country, node.city, node.latitude, node.longitude);
+        };
+        compare("location", place(a), place(b));
+        compare("cru", a.cru, b.cru);
+        compare("mru", a.mru, b.mru);
+        compare("cpu_overcommit", a.cpu_overcommit, b.cpu_overcommit);
+        compare("memory_reserve", a.memory_reserve, b.memory_reserve);
+    }
+    section = "explorer";
+    compare("url", before.explorer.url, after.explorer.url);
+    compare("era", before.explorer.era, after.explorer.era);
+    compare("verify", before.explorer.verify, after.explorer.verify);
+    compare("ca_file", before.explorer.ca_file, after.explorer.ca_file);
+    section = "storage";
+    compare("pools", before.storage.pools, after.storage.pools);
+    compare("undelete", before.storage.undelete, after.storage.undelete);
+    section = "network";
+    compare("uplink", before.network.uplink, after.network.uplink);
+    compare("wireguard", before.network.wireguard, after.network.wireguard);
+    compare("zdb_port_base", before.network.zdb_port_base, after.network.zdb_port_base);
+    compare("fix_forward", before.network.fix_forward, after.network.fix_forward);
+    section = "flist";
+    compare("hub_url", before.flist.hub_url, after.flist.hub_url);
+    compare("cache_size", before.flist.cache_size, after.flist.cache_size);
+    section = "zdb";
+    compare("command", before.zdb.command, after.zdb.command);
+    compare("user", before.zdb.user, after.zdb.user);
+    section = "containers";
+    compare("runtime", before.containers.runtime, after.containers.runtime);
+    compare("cgroup", before.containers.cgroup, after.containers.cgroup);
+    compare("init", before.containers.init, after.containers.init);
+    compare("pids", before.containers.pids, after.containers.pids);
+    compare("first_uid", before.containers.first_uid, after.containers.first_uid);
+    section = "logs";
+    compare("segment_size", before.logs.segment_size, after.logs.segment_size);
+    compare("segments", before.logs.segments, after.logs.segments);
+    section = "status";
+    compare("socket", before.status.socket, after.status.socket);
+    compare("group", before.status.group, after.status.group);
+    return changed;
 }
 
 }  // namespace znode::agent

@@ -20,6 +20,8 @@ struct PoolConfig {
     std::string media = "ssd";
     bool sparse = false;
     bool enable_quota = false;
+
+    bool operator==(const PoolConfig&) const = default;
 };
 
 /// Everything that `/etc/znode/znoded.toml` can say, with its defaults. Sizes are bytes.
@@ -103,7 +105,10 @@ Result<Config> parse_config(
     const Environment& environment,
     std::string_view kernel_command_line);
 
-/// Reads "24h", "90s", "15m", "2d".
+/// The keys that differ, "node.log_level", in the order of the file.
+std::vector<std::string> changed_keys(const Config& before, const Config& after);
+
+/// Reads "24h", "90s", "15m", "2d"; at most a hundred years.
 Result<Duration> parse_duration(std::string_view text);
 
 }  // namespace znode::agent

@@ -151,6 +151,15 @@ Result<> check_user(const agent::Config& config)
             "setting away: 0-dbs then run as root");
 }
 
+/// `name`: as the operator wrote it.
+Result<agent::Config> read_config(const std::filesystem::path& path, const std::string& name)
+{
+    TRY(const auto text, kernel::read_file(path));
+    const auto command_line = kernel::read_file("/proc/cmdline");
+    return agent::parse_config(
+        text, name, environment, command_line ? *command_line : std::string{});
+}
+
 int complain(const Error& error, int code)
 {
     std::cerr << "znoded: " << error.message << '\n';
@@ -199,11 +208,12 @@ int main(int argc, char** argv)
         return 0;
     }
 
-    const auto text = kernel::read_file(file);
-    if (!text) return complain(text.error(), exit_bad_config);
-    const auto command_line = kernel::read_file("/proc/cmdline");
-    auto config =
-        agent::parse_config(*text, file, environment, command_line ? *command_line : std::string{});
+    // Of the folder that the agent was started in, wherever it will be when it reads again.
+    std::error_code failed;
+    const auto path = std::filesystem::absolute(file, failed);
+    if (const auto text = kernel::read_file(path); !text)
+        return complain(text.error(), exit_bad_config);
+    auto config = read_config(path, file);
     if (!config) {
         std::cerr << config.error().message << '\n';
         return exit_bad_config;
@@ -216,7 +226,13 @@ int main(int argc, char** argv)
     }
 
     raise_descriptor_limit();
+    agent::ConfigFile again{.config = *config, .read = [=]() -> Result<agent::Config> {
+                                TRY(auto read, read_config(path, file));
+                                TRY_DO(check_user(read));
+                                return read;
+                            }};
     auto ground = prepare(*config, service);
     if (!ground) return complain(ground.error(), exit_failed);
-    return agent::run_agent(*std::move(config), std::move(ground->identity), ground->holder, purge);
+    return agent::run_agent(
+        *std::move(config), std::move(again), std::move(ground->identity), ground->holder, purge);
 }
