@@ -89,6 +89,8 @@ private:
     Task<Result<identity::PublicKey>> user_key(std::int64_t owner, bool fresh);
     Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
     Task<Result<>> find_uid_ranges();
+    Task<> forget_logs();
+    Task<Result<>> serve_status();
 
     asio::io_context& loop_;
     Config config_;
@@ -332,6 +334,7 @@ Task<Result<>> App::build()
     status::ServerOptions socket;
     socket.socket = config_.socket_path().string();
     socket.group = config_.status.group;
+    socket.metrics_listen = config_.status.listen;
     server_ = status::make_local_server(loop_, *source_, socket, log_);
     if (!journal_->moved_aside().empty())
         source_->set_trouble(
@@ -343,10 +346,29 @@ Task<Result<>> App::build()
     co_return Result<>{};
 }
 
+/// An address for metrics that cannot be had is no reason to leave the node without its status.
+Task<Result<>> App::serve_status()
+{
+    auto served = server_->start();
+    if (served || config_.status.listen.empty()) co_return served;
+    log_->error("metrics are not served over TCP error=\"{}\"", served.error().message);
+    source_->set_trouble(
+        "status.listen",
+        Trouble{
+            "metrics are not served at " + config_.status.listen + ": " + served.error().message,
+            "check status.listen in the config; it is tried again at the next start"});
+    co_await server_->stop();
+    status::ServerOptions socket;
+    socket.socket = config_.socket_path().string();
+    socket.group = config_.status.group;
+    server_ = status::make_local_server(loop_, *source_, socket, log_);
+    co_return server_->start();
+}
+
 Task<Result<>> App::start()
 {
     // The socket first: a farmer must see why something is not well.
-    CO_TRY_DO(server_->start());
+    CO_TRY_DO(co_await serve_status());
     // The agent answers: whoever waits for the unit must not wait for a slow disk or cable as well.
     notify_manager("READY=1");
     background_.spawn(watch_dog());

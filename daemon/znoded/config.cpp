@@ -6,6 +6,7 @@
 
 #include <toml++/toml.h>
 
+#include "base/ip.hpp"
 #include "base/text.hpp"
 
 namespace znode::agent {
@@ -402,6 +403,14 @@ Result<Config> parse_config(
     reader.section(root, "status");
     reader.path("socket", config.status.socket);
     reader.text("group", config.status.group);
+    reader.text("listen", config.status.listen);
+    if (const auto& listen = config.status.listen; !listen.empty()) {
+        const auto where = IpEndpoint::parse(listen);
+        if (!where || where->port == 0)
+            reader.mistake(
+                "status.listen is \"" + printable(listen) +
+                "\", must be ADDRESS:PORT such as \"127.0.0.1:9100\" or \"[::1]:9100\"");
+    }
     reader.end_section();
 
     static const std::set<std::string_view> sections{
@@ -504,6 +513,7 @@ std::vector<std::string> changed_keys(const Config& before, const Config& after)
     section = "status";
     compare("socket", before.status.socket, after.status.socket);
     compare("group", before.status.group, after.status.group);
+    compare("listen", before.status.listen, after.status.listen);
     return changed;
 }
 

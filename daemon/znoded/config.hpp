@@ -84,6 +84,7 @@ struct Config {
     struct Status {
         std::filesystem::path socket;  ///< Empty: status.sock in run_dir.
         std::string group = "znode";
+        std::string listen;  ///< ADDRESS:PORT for /metrics and /healthz; empty: off.
     } status;
 
     std::filesystem::path socket_path() const
