@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
 
 #include <boost/asio/signal_set.hpp>
 
@@ -189,6 +190,33 @@ Task<Result<>> App::find_uid_ranges()
     co_return Result<>{};
 }
 
+/// Of containers that were taken down by an agent that left their logs, or died on the way. What is
+/// not known for certain to be nobody's stays.
+Task<> App::forget_logs()
+{
+    if (database_is_new_) co_return;
+    const auto living = cgroups_->names();
+    if (!living) co_return;
+    std::set<std::string> known{living->begin(), living->end()};
+    engine_->each([&](const engine::Entry& entry) { known.insert(entry.order.gwid); });
+    const auto logs = config_.node.state_dir / "logs";
+    const auto gone = co_await disks_.run([&] {
+        std::size_t count = 0;
+        std::error_code failed;
+        std::vector<std::filesystem::path> left;
+        std::filesystem::directory_iterator entry{logs, failed};
+        for (const std::filesystem::directory_iterator end; !failed && entry != end;
+             entry.increment(failed))
+            if (!known.contains(entry->path().filename().string())) left.push_back(entry->path());
+        for (const auto& folder : left) {
+            std::filesystem::remove_all(folder, failed);
+            if (!failed) ++count;
+        }
+        return count;
+    });
+    if (gone > 0) log_->info("removed logs of containers that are gone count={}", gone);
+}
+
 /// Makes every object; touches nothing but the database.
 Task<Result<>> App::build()
 {
@@ -201,6 +229,7 @@ Task<Result<>> App::build()
     journal_.emplace(*std::move(opened));
     // Volumes, mounts and promises of another node are not ours to touch.
     CO_TRY(const auto owner, journal_->fact("node.id"));
+    database_is_new_ = !owner;
     if (!owner) CO_TRY_DO(journal_->set_fact("node.id", node_id));
     if (owner && *owner != node_id)
         co_return fail(
@@ -318,7 +347,9 @@ Task<Result<>> App::build()
         [this](std::string key, std::string value) {
             return set_fact(std::move(key), std::move(value));
         },
-        cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1"});
+        cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1",
+        [this] { return cgroups_->names(); },
+        [this] { return gc_obstacle(database_is_new_, link_->state(), source_->uptime()); }});
     documents_->attach(*engine_, *source_);
     caretaker_.emplace(Caretaker::Parts{
         loop_,
@@ -383,6 +414,7 @@ Task<Result<>> App::start()
     CO_TRY(const auto maintenance, co_await fact("maintenance"));
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
     CO_TRY_DO(co_await engine_->start());
+    co_await forget_logs();  // Before new orders may make some.
     link_->start(*engine_);
     has_begun_ = true;
     background_.spawn(caretaker_->look_after_pools());

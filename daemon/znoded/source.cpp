@@ -3,6 +3,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "base/text.hpp"
 #include "doctor.hpp"
 #include "status/json.hpp"
@@ -424,14 +426,37 @@ Task<Result<v1::Maintenance>> AgentSource::maintenance(bool on, std::string reas
     co_return view;
 }
 
+std::string gc_obstacle(bool database_is_new, const engine::LinkState& link, Duration uptime)
+{
+    using namespace std::chrono_literals;
+    if (database_is_new)
+        return "the database was begun anew: whose these are is not known until the explorer was "
+               "read; restart znoded when znodectl workloads shows what it should";
+    if (link.last_poll == 0)
+        return "the explorer was not read yet since znoded was started; try again when it answers";
+    if (uptime < 2min)
+        return "znoded has just been started and may not have read all that the explorer has; try "
+               "again in two minutes";
+    return "";
+}
+
+Duration AgentSource::uptime() const
+{
+    return std::chrono::nanoseconds{std::max<std::int64_t>(now_ns() - started_, 0)};
+}
+
 Task<Result<v1::GcReport>> AgentSource::gc(bool dry_run)
 {
     // What carries our mark and belongs to no workload that we know.
     v1::GcReport report;
     report.set_dry_run(dry_run);
+    if (const auto obstacle = parts_.gc_obstacle(); !obstacle.empty() && !dry_run)
+        co_return fail(Errc::unavailable, obstacle);
     CO_TRY(const auto volumes, co_await parts_.volumes.list());
+    CO_TRY(const auto cgroups, parts_.cgroups());
+    const std::set<std::string> living{cgroups.begin(), cgroups.end()};
     for (const auto& volume : volumes) {
-        if (volume.gwid.empty()) continue;
+        if (volume.gwid.empty() || living.contains(volume.gwid)) continue;
         const auto known = parts_.engine.workload(volume.gwid);
         if (known && known->entry.state != engine::State::gone) continue;
         auto* item = report.add_items();
@@ -440,7 +465,9 @@ Task<Result<v1::GcReport>> AgentSource::gc(bool dry_run)
         item->set_reason("belongs to workload " + volume.gwid + ", which is not on this node");
         item->set_bytes(static_cast<double>(volume.used));
         if (dry_run) continue;
-        const auto removed = co_await parts_.volumes.remove(volume.name);
+        // Somebody's data all the same: kept for storage.undelete, its room is free at once.
+        auto removed = co_await parts_.volumes.set_aside(volume.name);
+        if (removed) removed = co_await parts_.planner.forget_pool_of(volume.name);
         if (!removed)
             item->set_failure(removed.error().message);
         else
@@ -449,13 +476,7 @@ Task<Result<v1::GcReport>> AgentSource::gc(bool dry_run)
     co_return report;
 }
 
-std::string AgentSource::metrics()
-{
-    const auto& link = parts_.link.state();
-    std::string text;
-    text += "znode_explorer_reachable " + std::to_string(link.reachable ? 1 : 0) + "\n";
-    text += "znode_results_waiting " + std::to_string(parts_.engine.letters_waiting()) + "\n";
-    return text;
-}
+/// All that there is to count is in the status, and shown from there.
+std::string AgentSource::metrics() { return ""; }
 
 }  // namespace znode::agent

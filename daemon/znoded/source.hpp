@@ -33,7 +33,15 @@ struct SourceParts {
     /// Durable, so that maintenance survives a restart.
     std::function<Task<Result<>>(std::string key, std::string value)> set_fact;
     std::string cgroup_layout;
+    /// Workloads with a cgroup: whatever is known of them, something of theirs may run.
+    std::function<Result<std::vector<std::string>>()> cgroups;
+    /// Why what looks like nobody's must not be touched now; "" when nothing speaks against it.
+    std::function<std::string()> gc_obstacle;
 };
+
+/// Nothing is known to be nobody's before it is known what is somebody's: the journal tells, and
+/// after its loss the explorer does, page by page.
+std::string gc_obstacle(bool database_is_new, const engine::LinkState& link, Duration uptime);
 
 /// A thing that needs the operator.
 struct Trouble {
@@ -62,6 +70,9 @@ public:
     Task<Result<v1::Maintenance>> maintenance(bool on, std::string reason) override;
     Task<Result<v1::GcReport>> gc(bool dry_run) override;
     std::string metrics() override;
+
+    /// Since the agent was started.
+    Duration uptime() const;
 
     /// One line for `systemctl status`: what a farmer asks first.
     std::string summary();
