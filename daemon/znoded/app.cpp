@@ -103,7 +103,9 @@ private:
     Blocking disks_{2};
     Room room_{
         disks_,
-        {{"state", config_.node.state_dir}, {"container logs", config_.node.state_dir / "logs"}}};
+        {{"state", config_.node.state_dir},
+         {"container logs", config_.node.state_dir / "logs"},
+         {"flist cache", config_.node.cache_dir}}};
     Blocking mounts_{2};
     kernel::DescriptorStore kept_{config_.node.run_dir};
     TaskGroup background_;
@@ -254,7 +256,7 @@ Task<Result<>> App::build()
     flists.cache_dir = config_.node.cache_dir;
     flists.run_dir = config_.node.run_dir;
     flists.cgroup_procs = helper_cgroup_;
-    flists.cache_limit = config_.flist.cache_size;
+    flists.cache_limit = cache_limit_of(config_);
     flists_ = flist::make_flists(loop_, mounts_, std::move(flists), log_);
     zdb_ = zdb::make_namespaces(loop_, log_);
     cursors_ = std::make_unique<JournalCursors>(*journal_, store_, config_.node.run_dir / "logs");

@@ -1,5 +1,6 @@
 #include "settings.hpp"
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,6 +77,14 @@ engine::Machine machine_of(const Config& config)
         config.node.memory_reserve.value_or(engine::default_memory_reserve(machine.memory));
     machine.cpu_overcommit = config.node.cpu_overcommit;
     return machine;
+}
+
+std::uint64_t cache_limit_of(const Config& config)
+{
+    struct statvfs disk{};
+    if (::statvfs(config.node.cache_dir.c_str(), &disk) != 0) return config.flist.cache_size;
+    const std::uint64_t size = disk.f_blocks * disk.f_frsize;
+    return std::min(config.flist.cache_size, size / 4 * 3);
 }
 
 }  // namespace znode::agent

@@ -26,4 +26,7 @@ std::filesystem::path program_of(const Config& config, const std::string& name);
 /// What this machine sells: the config's caps, else what the kernel says.
 engine::Machine machine_of(const Config& config);
 
+/// What the cache may take: as configured, and never so much that it fills its disk by itself.
+std::uint64_t cache_limit_of(const Config& config);
+
 }  // namespace znode::agent
