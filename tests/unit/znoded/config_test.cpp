@@ -161,5 +161,127 @@ TEST(ConfigTest, BrokenTomlNamesTheLine)
     EXPECT_THAT(parse("").error().message, HasSubstr("node.farm_id is missing"));
 }
 
+TEST(ConfigTest, ATimeThatDoesNotFitIsRefusedAndNotNegative)
+{
+    EXPECT_EQ(*parse_duration("36500d"), std::chrono::hours{24} * 36500);
+    EXPECT_GT(*parse_duration("99999999s"), Duration{});
+    for (const auto* text :
+         {"999999d", "36501d", "876001h", "100000000d", "9223372036854775807d"}) {
+        const auto read = parse_duration(text);
+        ASSERT_FALSE(read) << text;
+        EXPECT_THAT(read.error().message, HasSubstr("too long")) << text;
+    }
+    EXPECT_FALSE(parse_duration("-1d"));
+    const auto config = parse(std::string{least} + "[storage]\nundelete = \"999999d\"\n");
+    ASSERT_FALSE(config);
+    EXPECT_THAT(config.error().message, HasSubstr("storage.undelete"));
+}
+
+TEST(ConfigTest, MetricsAreServedAtAnAddress)
+{
+    const auto with = [](const std::string& listen) {
+        return parse(std::string{least} + "[status]\nlisten = \"" + listen + "\"\n");
+    };
+    EXPECT_EQ(parse(least)->status.listen, "");
+    EXPECT_EQ(with("127.0.0.1:9100")->status.listen, "127.0.0.1:9100");
+    EXPECT_TRUE(with("[::1]:9100"));
+    for (const auto* wrong : {"9100", "127.0.0.1", "localhost:9100", "127.0.0.1:0", "::1:x"}) {
+        const auto config = with(wrong);
+        ASSERT_FALSE(config) << wrong;
+        EXPECT_THAT(config.error().message, HasSubstr("status.listen"));
+    }
+}
+
+TEST(ConfigTest, TwoFilesAreComparedKeyByKey)
+{
+    const auto before = parse(least);
+    const auto after = parse(R"(
+[node]
+farm_id = 2
+state_dir = "/s"
+cache_dir = "/c"
+run_dir = "/r"
+helpers_dir = "/h"
+hostname = "h"
+log_level = "debug"
+location = { city = "Salzburg" }
+cru = 1
+mru = "1GiB"
+cpu_overcommit = 2.0
+memory_reserve = "2GiB"
+[explorer]
+url = "http://127.0.0.1:8081"
+era = "pools"
+verify = "always"
+ca_file = "/ca"
+[storage]
+pools = [ { kind = "image", path = "/p.img", size = "20GiB" } ]
+undelete = "90m"
+[network]
+uplink = "eth7"
+wireguard = "kernel"
+zdb_port_base = 9901
+[flist]
+hub_url = "zdb://hub:9900"
+cache_size = "1GiB"
+[zdb]
+command = "other"
+user = "zdb"
+[containers]
+runtime = "/crun"
+cgroup = "/a/b"
+pids = 7
+first_uid = 2000000
+[logs]
+segment_size = "1MiB"
+segments = 7
+[status]
+socket = "/s.sock"
+group = "g"
+listen = "127.0.0.1:9100"
+)");
+    ASSERT_TRUE(before && after) << after.error().message;
+
+    EXPECT_TRUE(changed_keys(*after, *after).empty());
+    // All that the file knows but what only one value is taken for yet.
+    EXPECT_THAT(
+        changed_keys(*before, *after),
+        testing::ElementsAre(
+            "node.farm_id",
+            "node.state_dir",
+            "node.cache_dir",
+            "node.run_dir",
+            "node.helpers_dir",
+            "node.hostname",
+            "node.log_level",
+            "node.location",
+            "node.cru",
+            "node.mru",
+            "node.cpu_overcommit",
+            "node.memory_reserve",
+            "explorer.url",
+            "explorer.era",
+            "explorer.verify",
+            "explorer.ca_file",
+            "storage.pools",
+            "storage.undelete",
+            "network.uplink",
+            "network.wireguard",
+            "network.zdb_port_base",
+            "flist.hub_url",
+            "flist.cache_size",
+            "zdb.command",
+            "zdb.user",
+            "containers.runtime",
+            "containers.cgroup",
+            "containers.pids",
+            "containers.first_uid",
+            "logs.segment_size",
+            "logs.segments",
+            "status.socket",
+            "status.group",
+            "status.listen"));
+}
+
 }  // namespace
 }  // namespace znode::agent
