@@ -185,15 +185,14 @@ Engine::PendingPtr Engine::take_new(Incoming incoming)
         }
     }
 
+    // Written down with the order: after a crash nobody checks it a second time.
+    entry.refusal = std::move(refusal);
     // In the map before the journal is asked: the next order of the page counts what this one
     // takes.
     auto runner = std::make_unique<Runner>(*this, entry);
     auto* const made = runner.get();
     by_gwid_[gwid] = std::move(runner);
-    if (plan)
-        made->adopt(std::move(plan));
-    else
-        made->refuse(std::move(refusal));
+    if (plan) made->adopt(std::move(plan));
     Change change;
     change.entry = std::move(entry);
     return enqueue(std::move(change));

@@ -47,6 +47,9 @@ CREATE INDEX outbox_of ON outbox (gwid);
 ALTER TABLE workloads ADD COLUMN told_as TEXT NOT NULL DEFAULT '';
 ALTER TABLE outbox ADD COLUMN told_as TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+ALTER TABLE workloads ADD COLUMN refusal TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 constexpr std::uint32_t range_length = 65536;
@@ -77,6 +80,7 @@ Entry entry_of(const Row& row)
     entry.last_exit.time = row.integer(20);
     entry.last_exit.good = entry.last_exit.reason == "exit" && entry.last_exit.code == 0;
     entry.order.told_as = row.text(21);
+    entry.refusal = row.text(22);
     return entry;
 }
 
@@ -142,7 +146,7 @@ Result<std::vector<Entry>> Journal::load(const Place& after, int limit)
         "SELECT gwid, type, owner, pool, CASE state WHEN 'gone' THEN '' ELSE document END,"
         " verified, state, since, message, was_ok, result, restarts, last_exit, accepted, era,"
         " expires, fingerprint, exit_reason, exit_code, exit_signal, exit_time,"
-        " told_as FROM workloads WHERE (accepted, gwid) > (?, ?)"
+        " told_as, refusal FROM workloads WHERE (accepted, gwid) > (?, ?)"
         " ORDER BY accepted, gwid LIMIT ?",
         {after.accepted, after.gwid, std::int64_t{limit}},
         [&](const Row& row) {
@@ -197,7 +201,7 @@ Result<> Journal::insert(const Entry& entry)
     // One that is gone may stand there under the same number, from before an explorer was rebuilt.
     TRY_DO(database_.run(
         "INSERT OR REPLACE INTO workloads VALUES"
-        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         {entry.order.gwid,
          entry.order.type,
          entry.order.owner,
@@ -219,7 +223,8 @@ Result<> Journal::insert(const Entry& entry)
          entry.last_exit.code,
          entry.last_exit.signal,
          entry.last_exit.time,
-         entry.order.told_as}));
+         entry.order.told_as,
+         entry.refusal}));
     return {};
 }
 

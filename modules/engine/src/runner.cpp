@@ -25,6 +25,7 @@ std::string for_customer(const std::string& message) { return printable(message,
 Runner::Runner(Engine& engine, Entry entry)
     : engine_{engine},
       entry_{std::move(entry)},
+      refusal_{entry_.refusal},
       wake_{engine.parts_.loop},
       reported_{entry_.was_ok},
       ended_{entry_.state == State::gone},

@@ -10,8 +10,6 @@ class Runner {
 public:
     Runner(Engine& engine, Entry entry);
 
-    /// A refusal known before there was a plan.
-    void refuse(std::string reason) { refusal_ = std::move(reason); }
     /// The plan of an order that was just accepted; else `run` asks the planner. From here on the
     /// engine counts what it takes and knows what it provides.
     void adopt(std::unique_ptr<Plan> plan);

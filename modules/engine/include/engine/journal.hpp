@@ -24,6 +24,8 @@ struct Entry {
     std::int64_t restarts = 0;  ///< Starts after the first.
     Ending last_exit;           ///< How the program ended last.
     std::int64_t accepted = 0;  ///< Unix nanoseconds.
+    /// Not empty: refused when it came, for this reason; never to be planned, whoever reads it.
+    std::string refusal = {};
 };
 
 /// One line of the event stream.
