@@ -16,13 +16,12 @@ Task<Result<>> Plan::deploy(std::function<void(const std::string&)> progress)
 
 Task<Result<>> Plan::retire()
 {
-    Result<> outcome;
     for (const auto& step : steps_ | std::views::reverse) {
         auto reverted = co_await step->revert();
-        if (reverted || !outcome) continue;
-        outcome = tl::unexpected(std::move(reverted).error().during("undo " + step->name()));
+        if (!reverted)
+            co_return tl::unexpected(std::move(reverted).error().during("undo " + step->name()));
     }
-    co_return outcome;
+    co_return Result<>{};
 }
 
 bool is_transient(Errc code) noexcept

@@ -81,7 +81,9 @@ public:
     /// whether to try again (transient) or to retire.
     Task<Result<>> deploy(std::function<void(const std::string&)> progress);
 
-    /// Reverts every step, last first; goes on after a failure and reports the first one.
+    /// Reverts every step, last first, and stops at the first that fails: what a later step still
+    /// uses (the network of a container that cannot be stopped) is not taken away beneath it.
+    /// Whoever called tries the whole again.
     Task<Result<>> retire();
 
     /// The type's part of the result document, JSON; "null" where there is none. After `deploy`.
