@@ -236,6 +236,21 @@ Task<> Runner::removal()
     while (!removal_) co_await wake_.wait();
 }
 
+Task<> Runner::removal_or(Clock::time_point deadline)
+{
+    while (!removal_ && Clock::now() < deadline)
+        (void)co_await wake_.wait_for(deadline - Clock::now());
+}
+
+/// Something it needs is here but not up, as everything is after a reboot.
+bool Runner::needs_come_up() const
+{
+    return std::ranges::any_of(plan_->needs, [this](const Need& need) {
+        const auto* provider = engine_.provider_of(need.key);
+        return provider != nullptr && !provider->up();
+    });
+}
+
 Task<> Runner::wish()
 {
     while (!removal_ && !restart_) co_await wake_.wait();
@@ -295,10 +310,21 @@ Task<Event> Runner::deploy()
     const auto deadline = Clock::now() + engine_.patience_.deadline;
     Duration pause = engine_.patience_.first_retry;
     restart_ = false;
+    {
+        // They were up when it left `waiting`; the agent, or the machine, may have begun anew
+        // since.
+        const NeedsHeard heard{engine_, *this};
+        while (!removal_ && Clock::now() < deadline && needs_come_up()) {
+            say("waits for what it needs to come back");
+            (void)co_await wake_.wait_for(deadline - Clock::now());
+        }
+    }
     for (;;) {
+        if (removal_) co_return Event::removed;
         auto outcome = co_await run_until(
-            removal(), plan_->deploy([this](const std::string& step) { say(step); }));
-        if (!outcome || removal_) co_return Event::removed;
+            removal_or(deadline), plan_->deploy([this](const std::string& step) { say(step); }));
+        if (removal_) co_return Event::removed;
+        if (!outcome) outcome = fail(Errc::timeout, "not done in time: " + entry_.message);
         if (*outcome) {
             started_ = Clock::now();
             co_return Event::deployed;
@@ -352,11 +378,7 @@ Task<std::optional<Event>> Runner::recover()
     }
     // After a reboot nothing is there yet: networks and volumes come back first.
     const NeedsHeard heard{engine_, *this};
-    const auto not_up = [this](const Need& need) {
-        const auto* provider = engine_.provider_of(need.key);
-        return provider != nullptr && !provider->up();
-    };
-    while (!removal_ && std::ranges::any_of(plan_->needs, not_up)) co_await wake_.wait();
+    while (!removal_ && needs_come_up()) co_await wake_.wait();
 
     auto outcome = co_await run_until(removal(), plan_->deploy([this](const std::string& step) {
         engine_.parts_.log->debug("workload {} recovers: {}", entry_.order.gwid, step);

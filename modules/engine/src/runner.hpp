@@ -104,6 +104,8 @@ private:
     Task<Event> undo(Event afterwards);
     Task<Event> until_reported();
     Task<> removal();
+    Task<> removal_or(Clock::time_point deadline);
+    bool needs_come_up() const;
     Task<> wish();
     void count(bool taken);
     Task<> move_on(Transition move);
