@@ -8,7 +8,6 @@ namespace znode::engine {
 namespace {
 
 constexpr std::int64_t second_ns = 1'000'000'000;
-constexpr std::int64_t keep_gone_ns = std::int64_t{7} * 24 * 3600 * second_ns;
 /// How often the wall clock is looked at for reservations that end.
 constexpr auto longest_look = std::chrono::seconds{20};
 /// What seems to be over already when the agent starts is left alone for so long: the clock of a
@@ -33,8 +32,7 @@ Engine::~Engine() = default;
 
 Task<Result<>> Engine::start()
 {
-    CO_TRY_DO(
-        co_await parts_.store.run([&] { return parts_.journal.prune(now_ns() - keep_gone_ns); }));
+    CO_TRY_DO(co_await forget_gone());
     CO_TRY(
         const auto unsent, co_await parts_.store.run([&] { return parts_.journal.unsent_of(); }));
     letters_waiting_ = unsent.size();
@@ -51,7 +49,42 @@ Task<Result<>> Engine::start()
     parts_.log->info("journal read workloads={} unsent={}", alive.size(), unsent.size());
     runners_.spawn(deliver_letters());
     runners_.spawn(end_in_time());
+    runners_.spawn(tidy());
     co_return Result<>{};
+}
+
+/// A piece of what was kept long enough; true when there may be more.
+Task<Result<bool>> Engine::forget_gone()
+{
+    const auto keep =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(patience_.keep_gone).count();
+    CO_TRY(const auto dropped, co_await parts_.store.run([&] {
+        return parts_.journal.prune(now_ns() - keep);
+    }));
+    for (const auto& gwid : dropped) {
+        const auto runner = by_gwid_.find(gwid);
+        // Its number may have been given anew meanwhile.
+        if (runner == by_gwid_.end() || runner->second->entry().state != State::gone ||
+            !runner->second->has_ended())
+            continue;
+        by_gwid_.erase(runner);
+        alarms_.erase(gwid);
+        held_.erase(gwid);
+    }
+    co_return dropped.size() == static_cast<std::size_t>(Journal::prune_piece);
+}
+
+Task<> Engine::tidy()
+{
+    for (;;) {
+        co_await sleep_for(patience_.tidying);
+        for (bool more = true; more;) {
+            const auto forgotten = co_await forget_gone();
+            if (!forgotten)
+                parts_.log->warn("journal not tidied error=\"{}\"", forgotten.error().message);
+            more = forgotten && *forgotten;
+        }
+    }
 }
 
 /// Those that live, planned and in the order in which they came. In pieces: a document is of no use
@@ -145,6 +178,22 @@ void Engine::each(const std::function<void(const Entry&)>& look) const
 {
     for (const auto& [gwid, runner] : by_gwid_)
         if (runner->entry().state != State::gone) look(runner->entry());
+}
+
+void Engine::set_alarm(const std::string& about, std::string text)
+{
+    if (text.empty())
+        alarms_.erase(about);
+    else
+        alarms_[about] = std::move(text);
+}
+
+std::set<std::string> Engine::known_to_explorer() const
+{
+    std::set<std::string> names;
+    for (const auto& [gwid, runner] : by_gwid_)
+        if (runner->is_known_to_explorer()) names.insert(runner->entry().order.explorer_name());
+    return names;
 }
 
 std::optional<WorkloadView> Engine::workload(const std::string& gwid) const

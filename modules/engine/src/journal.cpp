@@ -311,13 +311,13 @@ Result<std::vector<std::string>> Journal::unsent_of()
     return workloads;
 }
 
-Result<std::vector<Letter>> Journal::unsent(int limit)
+Result<std::vector<Letter>> Journal::unsent(int limit, std::int64_t after)
 {
     std::vector<Letter> letters;
     TRY_DO(database_.query(
         "SELECT id, gwid, kind, state, category, message, data, epoch, told_as FROM outbox"
-        " ORDER BY id LIMIT ?",
-        {std::int64_t{limit}},
+        " WHERE id > ? ORDER BY id LIMIT ?",
+        {after, std::int64_t{limit}},
         [&](const Row& row) {
             Letter letter;
             letter.id = row.integer(0);
@@ -439,17 +439,26 @@ Result<> Journal::keep_uid_range(std::int64_t owner, std::uint32_t first)
     return {};
 }
 
-Result<> Journal::prune(std::int64_t gone_before)
+Result<std::vector<std::string>> Journal::prune(std::int64_t gone_before)
 {
-    return database_.transaction([&]() -> Result<> {
+    std::vector<std::string> dropped;
+    TRY_DO(database_.transaction([&]() -> Result<> {
+        TRY_DO(database_.query(
+            "SELECT gwid FROM workloads WHERE state = 'gone' AND since < ?"
+            " AND gwid NOT IN (SELECT gwid FROM outbox) LIMIT ?",
+            {gone_before, std::int64_t{prune_piece}},
+            [&](const Row& row) {
+                dropped.push_back(row.text(0));
+                return true;
+            }));
+        for (const auto& gwid : dropped)
+            TRY_DO(database_.run("DELETE FROM workloads WHERE gwid = ?", {gwid}));
         TRY_DO(database_.run(
-            "DELETE FROM workloads WHERE state = 'gone' AND since < ?"
-            " AND gwid NOT IN (SELECT gwid FROM outbox)",
-            {gone_before}));
-        TRY_DO(database_.run(
-            "DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - 100000"));
+            "DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - 100000"
+            " AND sequence < (SELECT min(sequence) FROM events) + 10000"));
         return {};
-    });
+    }));
+    return dropped;
 }
 
 }  // namespace znode::engine

@@ -10,6 +10,23 @@ namespace {
 constexpr auto longest_delivery_pause = std::chrono::seconds{30};
 constexpr int letters_at_once = 256;
 constexpr std::size_t deliveries_at_once = 8;
+/// Of workloads whose letters failed before: an explorer that fails over everything is spared.
+constexpr std::size_t repetitions_at_once = 16;
+constexpr auto repetitions_apart = std::chrono::seconds{1};
+
+/// The explorer does not want this letter and never will. Everything else may be different later,
+/// and a letter is said only once.
+bool is_final(Errc code)
+{
+    return code == Errc::not_found || code == Errc::invalid || code == Errc::exists;
+}
+
+/// Nobody is there to take letters, whosever they are; or the agent stops, and its next run says
+/// them.
+bool is_silence(Errc code)
+{
+    return code == Errc::unavailable || code == Errc::timeout || code == Errc::cancelled;
+}
 
 }  // namespace
 
@@ -76,16 +93,31 @@ struct Engine::Round {
     znode::Event one_back;
 };
 
-/// Brings the letters of one workload, in order; false when the explorer is away.
-Task<bool> Engine::deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters)
+/// Its letters stay where they are for a while; those of others go on.
+void Engine::hold_letters(const std::string& gwid, const Error& error)
+{
+    const auto [at, first] = held_.try_emplace(gwid);
+    auto& [pause, until] = at->second;
+    if (first) parts_.log->warn("letter waits workload={} error=\"{}\"", gwid, error.message);
+    pause = first ? patience_.first_hold : std::min(pause * 2, patience_.longest_hold);
+    until = Clock::now() + pause;
+}
+
+/// Brings the letters of one workload, in order, as far as they are taken.
+Task<> Engine::deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters)
 {
     for (const auto& letter : letters) {
         const auto delivered = co_await parts_.deliver(letter);
-        if (!delivered && is_transient(delivered.error().code)) {
-            parts_.log->debug(
-                "letter waits workload={} error=\"{}\"", letter.gwid, delivered.error().message);
-            co_return false;
+        if (!delivered && !is_final(delivered.error().code)) {
+            const auto& error = delivered.error();
+            parts_.log->debug("letter waits workload={} error=\"{}\"", letter.gwid, error.message);
+            if (is_silence(error.code))
+                round->silent = true;
+            else
+                hold_letters(letter.gwid, error);
+            co_return;
         }
+        held_.erase(letter.gwid);
         if (!delivered)
             parts_.log->warn(
                 "explorer refuses a report workload={} error=\"{}\"",
@@ -103,48 +135,54 @@ Task<bool> Engine::deliver_of(std::shared_ptr<Round> round, std::vector<Letter> 
     }
     if (const auto runner = by_gwid_.find(letters.front().gwid); runner != by_gwid_.end())
         runner->second->letters_sent();
-    co_return true;
 }
 
 Task<> Engine::courier(std::shared_ptr<Round> round)
 {
     while (!round->silent && round->next < round->letters.size()) {
         auto mine = std::move(round->letters[round->next++]);
-        if (!co_await deliver_of(round, std::move(mine))) round->silent = true;
+        co_await deliver_of(round, std::move(mine));
     }
     --round->out;
     round->one_back.notify();
 }
 
-/// Several workloads at a time. The moment at which a held one may go, if there is any.
-Task<std::optional<Clock::time_point>> Engine::deliver_batch(
-    std::vector<Letter> letters, bool* away)
+/// When a letter may go; the past for most.
+Clock::time_point Engine::due(const Letter& letter) const
 {
-    std::optional<Clock::time_point> earliest;
-    std::vector<std::vector<Letter>> by_workload;
-    std::map<std::string, std::optional<std::size_t>> place;
+    const auto held = held_.find(letter.gwid);
+    auto when = held == held_.end() ? Clock::time_point{} : held->second.until;
+    const bool change = letter.kind == Letter::Kind::result && letter.state == 1;
+    const auto runner = by_gwid_.find(letter.gwid);
+    if (change && runner != by_gwid_.end() && runner->second->last_report() != Clock::time_point{})
+        when = std::max(when, runner->second->last_report() + patience_.report_gap);
+    return when;
+}
+
+/// Several workloads at a time; what must wait is left out and remembered in `sweep`.
+Task<> Engine::deliver_batch(std::vector<Letter> letters, Sweep* sweep)
+{
+    const auto round = std::make_shared<Round>(parts_.loop);
+    std::map<std::string, std::size_t> place;
     for (auto& letter : letters) {
-        const auto [at, first] = place.try_emplace(letter.gwid);
-        if (!first && !at->second) continue;  // Held, and so are its later ones.
-        const auto runner = by_gwid_.find(letter.gwid);
-        const auto last =
-            runner == by_gwid_.end() ? Clock::time_point{} : runner->second->last_report();
-        const bool change = letter.kind == Letter::Kind::result && letter.state == 1;
-        if (change && last != Clock::time_point{} && Clock::now() < last + patience_.report_gap) {
-            const auto due = last + patience_.report_gap;
-            earliest = earliest ? std::min(*earliest, due) : due;
-            at->second.reset();
+        // A held one holds up its later ones, also those of a later piece.
+        if (sweep->passed.contains(letter.gwid)) continue;
+        if (const auto when = due(letter); when > Clock::now()) {
+            sweep->passed.insert(letter.gwid);
+            sweep->earliest = std::min(sweep->earliest, when);
             continue;
         }
-        if (first) {
-            at->second = by_workload.size();
-            by_workload.emplace_back();
+        const auto [at, first] = place.try_emplace(letter.gwid, round->letters.size());
+        if (first && held_.contains(letter.gwid) && ++sweep->repetitions > repetitions_at_once) {
+            place.erase(at);
+            sweep->passed.insert(letter.gwid);
+            sweep->earliest = std::min(sweep->earliest, Clock::now() + repetitions_apart);
+            continue;
         }
-        by_workload[*at->second].push_back(std::move(letter));
+        if (first) round->letters.emplace_back();
+        round->letters[at->second].push_back(std::move(letter));
     }
 
-    const auto round = std::make_shared<Round>(parts_.loop);
-    round->letters = std::move(by_workload);
     round->out = std::min(deliveries_at_once, round->letters.size());
     for (std::size_t i = round->out; i > 0; --i) couriers_.spawn(courier(round));
     while (round->out > 0) {
@@ -152,8 +190,32 @@ Task<std::optional<Clock::time_point>> Engine::deliver_batch(
     }
     // Else the next round would find them in the outbox once more.
     for (const auto& noted : round->noted) (void)co_await written(noted);
-    *away = round->silent;
-    co_return earliest;
+    for (const auto& [gwid, at] : place)
+        if (const auto held = held_.find(gwid); held != held_.end()) {
+            sweep->passed.insert(gwid);
+            sweep->earliest = std::min(sweep->earliest, held->second.until);
+        }
+    sweep->away = round->silent;
+}
+
+/// Once through the whole outbox, oldest first and in pieces: what is held does not stand in the
+/// way of what came later. An error: it cannot be read.
+Task<Result<>> Engine::sweep_outbox(Sweep* sweep)
+{
+    std::int64_t last = 0;
+    for (bool more = true; more && !sweep->away;) {
+        CO_TRY(auto letters, co_await parts_.store.run([&] {
+            return parts_.journal.unsent(letters_at_once, last);
+        }));
+        more = letters.size() == static_cast<std::size_t>(letters_at_once);
+        if (!more && last == 0) letters_waiting_ = letters.size();
+        // The removal that follows on a result comes with it: it is the pair that is answered.
+        if (more && letters.back().kind == Letter::Kind::result) letters.pop_back();
+        if (letters.empty()) break;
+        last = letters.back().id;
+        co_await deliver_batch(std::move(letters), sweep);
+    }
+    co_return Result<>{};
 }
 
 /// Sends letters in the order of their birth, again and again until the explorer has them. A
@@ -162,28 +224,22 @@ Task<> Engine::deliver_letters()
 {
     Duration pause = std::chrono::milliseconds{500};
     for (;;) {
-        auto letters =
-            co_await parts_.store.run([&] { return parts_.journal.unsent(letters_at_once); });
-        if (!letters) {
-            parts_.log->error("outbox cannot be read error=\"{}\"", letters.error().message);
+        Sweep sweep;
+        const auto swept = co_await sweep_outbox(&sweep);
+        if (!swept) {
+            parts_.log->error("outbox cannot be read error=\"{}\"", swept.error().message);
             co_await sleep_for(longest_delivery_pause);
             continue;
         }
-        const bool more = letters->size() == static_cast<std::size_t>(letters_at_once);
-        if (!more) letters_waiting_ = letters->size();
-        const auto before = letters_waiting_;
-        bool away = false;
-        const auto earliest = co_await deliver_batch(*std::move(letters), &away);
-        if (away) {
+        if (sweep.away) {
             // Not woken by new letters: they would meet the same silence.
             co_await sleep_for(pause);
             pause = std::min<Duration>(pause * 2, longest_delivery_pause);
             continue;
         }
         pause = std::chrono::milliseconds{500};
-        if (more && letters_waiting_ < before) continue;
-        if (earliest)
-            (void)co_await outbox_filled_.wait_for(*earliest - Clock::now());
+        if (sweep.earliest != Clock::time_point::max())
+            (void)co_await outbox_filled_.wait_for(sweep.earliest - Clock::now());
         else
             co_await outbox_filled_.wait();
     }

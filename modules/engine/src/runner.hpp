@@ -51,6 +51,13 @@ public:
     /// The result once more, for an explorer that asks again for what runs; none when there is
     /// none.
     std::vector<Letter> result_again() const;
+    /// It has had its ok, and neither end has begun.
+    bool is_known_to_explorer() const noexcept
+    {
+        return entry_.was_ok && reported_ && !estranged_ && !removal_ &&
+               entry_.state != State::failed && entry_.state != State::retiring &&
+               entry_.state != State::gone;
+    }
     /// Whether this order is another reservation than the one that is here under the number.
     bool is_other(const Order& order) const
     {

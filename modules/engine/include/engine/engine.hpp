@@ -30,6 +30,10 @@ struct Patience {
     Duration longest_back_off = std::chrono::minutes{5};
     Duration calm = std::chrono::minutes{10};       ///< Running so long forgets earlier crashes.
     Duration report_gap = std::chrono::minutes{1};  ///< Between two later results of a workload.
+    Duration first_hold = std::chrono::seconds{1};  ///< Of letters that the explorer failed over.
+    Duration longest_hold = std::chrono::minutes{5};
+    Duration keep_gone = std::chrono::days{7};  ///< So that a late repetition revives nothing.
+    Duration tidying = std::chrono::hours{1};   ///< How often what was kept for long is forgotten.
 };
 
 /// A workload as the status shows it.
@@ -43,8 +47,9 @@ struct WorkloadView {
     std::vector<JournalEvent> history;  ///< Its newest transitions, oldest first.
 };
 
-/// Brings a letter to the explorer. Errc::unavailable and ::timeout: again later; ::not_found,
-/// ::invalid and ::denied: the explorer does not want it, drop it.
+/// Brings a letter to the explorer. Errc::unavailable and ::timeout: nobody is there, all letters
+/// wait; ::not_found, ::invalid and ::exists: the explorer does not want it, drop it; anything
+/// else: those of this workload wait.
 using Deliver = std::function<Task<Result<>>(const Letter&)>;
 
 class Runner;
@@ -104,8 +109,15 @@ public:
     const Machine& machine() const noexcept { return machine_; }
     std::size_t letters_waiting() const noexcept { return letters_waiting_; }
     /// What an operator should know of, by workload: numbers that the explorer has given twice; and
-    /// under "" that it ends a lot which nobody signed the end of.
+    /// under "" that it ends a lot which nobody signed the end of, under "missing" that it does not
+    /// list what runs here.
     const std::map<std::string, std::string>& alarms() const noexcept { return alarms_; }
+
+    /// An alarm of somebody else's; "" ends it.
+    void set_alarm(const std::string& about, std::string text);
+    /// What an explorer that knows this node has in its list, by its names: everything that it was
+    /// told of as ok, and that nobody ends.
+    std::set<std::string> known_to_explorer() const;
 
     /// Events after this number, oldest first; from the journal.
     Task<Result<std::vector<JournalEvent>>> events_after(std::int64_t sequence, int limit);
@@ -134,6 +146,8 @@ private:
     Task<Result<JournalEvent>> written(PendingPtr pending);
     Task<Result<JournalEvent>> commit(Change change) { return written(enqueue(std::move(change))); }
     Task<> write_changes();
+    Task<> tidy();
+    Task<Result<bool>> forget_gone();
     Task<Result<std::vector<Runner*>>> read_workloads();
     Task<Result<>> read_history();
 
@@ -152,8 +166,18 @@ private:
     void published(const JournalEvent& event);
     Task<> deliver_letters();
     struct Round;
-    Task<std::optional<Clock::time_point>> deliver_batch(std::vector<Letter> letters, bool* away);
-    Task<bool> deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters);
+    /// Once through the outbox.
+    struct Sweep {
+        std::set<std::string> passed;                           ///< Whose letters wait.
+        Clock::time_point earliest = Clock::time_point::max();  ///< When one of them may go.
+        std::size_t repetitions = 0;
+        bool away = false;
+    };
+    Task<Result<>> sweep_outbox(Sweep* sweep);
+    Task<> deliver_batch(std::vector<Letter> letters, Sweep* sweep);
+    Task<> deliver_of(std::shared_ptr<Round> round, std::vector<Letter> letters);
+    void hold_letters(const std::string& gwid, const Error& error);
+    Clock::time_point due(const Letter& letter) const;
     Task<> courier(std::shared_ptr<Round> round);
     void ends_at(const Runner& runner);
     Task<> end_in_time();
@@ -176,6 +200,12 @@ private:
     std::deque<Clock::time_point> unsigned_ends_;  ///< Of volumes and 0-dbs, within a minute.
     znode::Event outbox_filled_;
     std::size_t letters_waiting_ = 0;
+    /// A workload whose letter the explorer failed over.
+    struct Hold {
+        Duration pause{};
+        Clock::time_point until{};
+    };
+    std::map<std::string, Hold> held_;
     std::int64_t last_sequence_ = 0;
     std::vector<std::shared_ptr<znode::Event>> event_waiters_;
     bool maintenance_ = false;

@@ -95,8 +95,8 @@ public:
 
     /// Whose letters wait: the workload of each of them.
     [[nodiscard]] Result<std::vector<std::string>> unsent_of();
-    /// Letters in the order of their birth.
-    [[nodiscard]] Result<std::vector<Letter>> unsent(int limit);
+    /// Letters in the order of their birth, those after the one with this number.
+    [[nodiscard]] Result<std::vector<Letter>> unsent(int limit, std::int64_t after = 0);
     [[nodiscard]] Result<> sent(std::int64_t letter);
     /// Puts a letter into the outbox without a transition.
     [[nodiscard]] Result<> write(const Letter& letter);
@@ -124,8 +124,11 @@ public:
     /// Notes a range that was found on disk, unless the owner or the range is known already.
     [[nodiscard]] Result<> keep_uid_range(std::int64_t owner, std::uint32_t first);
 
-    /// Drops workloads that are gone for longer than this, and old events beyond 100,000.
-    [[nodiscard]] Result<> prune(std::int64_t gone_before);
+    /// Drops workloads that are gone for longer than this, and old events beyond 100,000: some, so
+    /// that nobody waits long. The workloads that it dropped; `prune_piece` of them: there may be
+    /// more.
+    [[nodiscard]] Result<std::vector<std::string>> prune(std::int64_t gone_before);
+    static constexpr int prune_piece = 500;
 
 private:
     explicit Journal(store::Database database) : database_{std::move(database)} {}
