@@ -1,5 +1,6 @@
 #include "engine/explorer_link.hpp"
 
+#include <algorithm>
 #include <random>
 
 #include "base/text.hpp"
@@ -16,7 +17,9 @@ constexpr auto full_read_interval = 6h;
 /// An explorer of the first era queues no ends but signed ones: a reservation that failed elsewhere
 /// is only seen by reading everything.
 constexpr auto legacy_full_read_interval = 10min;
-constexpr auto longest_pause = 60s;
+constexpr auto least_between_jumps = 10min;
+/// A Retry-After beyond this is taken for a mistake.
+constexpr Duration longest_quiet = 10min;
 
 std::uint64_t seed_of_this_start()
 {
@@ -124,12 +127,12 @@ Task<Result<>> ExplorerLink::introduce()
 
 Task<> ExplorerLink::announce()
 {
-    Duration pause = 500ms;
+    explorer::PollPace pace{seed_of_this_start()};
     for (;;) {
         const auto said = co_await introduce();
         heard(said);
         if (said) {
-            pause = 500ms;
+            pace.answered();
             registered_.notify();
             (void)co_await changed_.wait_for(heartbeat_interval);
             continue;
@@ -140,9 +143,59 @@ Task<> ExplorerLink::announce()
             state_.registered = false;
             lost_ = true;
         }
-        co_await sleep_for(pause);
-        pause = std::min<Duration>(pause * 3 / 2, longest_pause);
+        // All nodes of a farm that lost their explorer together must not come back together.
+        co_await sleep_for(pace.after_failure(api_.last_failure()));
     }
+}
+
+void ExplorerLink::begin_reading(const Engine& engine) { awaited_ = engine.known_to_explorer(); }
+
+/// What the explorer has in its list, against what it should have: what it does not know any more
+/// is shown, and stays. What was taken after the reading began is not asked for.
+void ExplorerLink::compare(Engine* engine, const explorer::PollPage& page, bool complete)
+{
+    bool changed = false;
+    for (const auto& entry : page.entries) {
+        if (!entry.gwid) continue;
+        const auto name = entry.gwid->text();
+        if (awaited_) awaited_->erase(name);
+        changed |= missing_.erase(name) > 0;
+    }
+    if (awaited_ && complete) {
+        // Some have ended, or are called otherwise, since it began.
+        const auto known = engine->known_to_explorer();
+        std::erase_if(*awaited_, [&](const auto& name) { return !known.contains(name); });
+        changed |= missing_ != *awaited_;
+        missing_ = *std::exchange(awaited_, std::nullopt);
+    }
+    if (!changed) return;
+    constexpr std::size_t named = 5;
+    std::string text;
+    std::size_t i = 0;
+    for (const auto& name : missing_)
+        if (i++ < named) text += (text.empty() ? "" : ", ") + name;
+    if (missing_.size() > named) text += ", …";
+    if (!missing_.empty()) {
+        text = "the explorer no longer lists " + std::to_string(missing_.size()) +
+               " of the workloads that run here: " + text;
+        log_->error("{}", text);
+    }
+    engine->set_alarm("missing", std::move(text));
+}
+
+/// An idle explorer names the highest number that it ever gave: one that is lower than what is here
+/// has lost some. Worth a whole reading, now and then.
+bool ExplorerLink::ids_jumped_back(const Engine& engine, const explorer::PollPage& page)
+{
+    if (page.unchanged || !page.entries.empty() || page.era != explorer::Era::pools) return false;
+    if (jumped_ && Clock::now() - *jumped_ < least_between_jumps) return false;
+    const auto known = engine.known_to_explorer();
+    const bool jumped = std::ranges::any_of(known, [&](const auto& name) {
+        const auto gwid = grid::Gwid::parse(name);
+        return gwid && gwid->id > page.last_id;
+    });
+    if (jumped) jumped_ = Clock::now();
+    return jumped;
 }
 
 Task<> ExplorerLink::poll(Engine* engine)
@@ -151,12 +204,14 @@ Task<> ExplorerLink::poll(Engine* engine)
     // Everything from the beginning once: that is how a node learns what it missed.
     explorer::Poller poller{api_, 0, seed_of_this_start()};
     auto read_all = Clock::now();
+    begin_reading(*engine);
     for (;;) {
         const bool legacy = api_.era() == explorer::Era::reservations;
         const Duration interval = legacy ? Duration{legacy_full_read_interval} : full_read_interval;
         if (std::exchange(lost_, false) || Clock::now() - read_all >= interval) {
             poller.restart();
             read_all = Clock::now();
+            begin_reading(*engine);
         }
         auto page = co_await poller.next();
         if (!page) {
@@ -165,6 +220,8 @@ Task<> ExplorerLink::poll(Engine* engine)
         }
         heard({});
         state_.last_poll = now_ns();
+        compare(engine, *page, poller.complete());
+        if (!awaited_ && ids_jumped_back(*engine, *page)) lost_ = true;
         co_await take_page(engine, *std::move(page));
     }
 }
@@ -296,6 +353,8 @@ Task<Result<>> ExplorerLink::deliver(Letter letter)
     const auto& name = letter.told_as.empty() ? letter.gwid : letter.told_as;
     const auto gwid = grid::Gwid::parse(name);
     if (!gwid) co_return tl::unexpected(gwid.error());
+    if (Clock::now() < quiet_until_)
+        co_return fail(Errc::unavailable, "the explorer asked to be left alone for a while");
     Result<> outcome;
     if (letter.kind == Letter::Kind::removed) {
         outcome = co_await api_.report_deleted(*gwid);
@@ -310,6 +369,16 @@ Task<Result<>> ExplorerLink::deliver(Letter letter)
         outcome = co_await api_.put_result(*gwid, std::move(result));
     }
     heard(outcome);
+    // Other letters may fare better, or none: a status tells, and who shows the wrong certificate
+    // (or none that this clock believes) is not the explorer.
+    const auto& failure = api_.last_failure();
+    if (outcome || outcome.error().code == Errc::cancelled) co_return outcome;
+    const bool is_away = failure.status == 0 || failure.status == 429 || failure.status == 503;
+    auto& code = outcome.error().code;
+    if (is_away && failure.retry_after)
+        quiet_until_ = Clock::now() + std::min(*failure.retry_after, longest_quiet);
+    if (is_away && code == Errc::denied) code = Errc::unavailable;
+    if (!is_away && (code == Errc::unavailable || code == Errc::timeout)) code = Errc::internal;
     co_return outcome;
 }
 

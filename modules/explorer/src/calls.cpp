@@ -83,8 +83,8 @@ Task<Result<http::Reply>> Calls::send(http::Request request, std::string key_id)
 Task<Result<http::Reply>> Calls::fetch(
     http::Request request, std::string key_id, http::ChunkSink sink)
 {
-    CO_FP("explorer.send");
     failure_ = {};
+    CO_FP("explorer.send");
     const auto intent = std::string{http::to_string(request.method)} + " " +
                         request.target.substr(0, request.target.find('?'));
     if (!key_id.empty()) {

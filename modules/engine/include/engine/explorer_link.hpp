@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,6 +75,9 @@ public:
 private:
     Task<> announce();
     Task<> poll(Engine* engine);
+    void begin_reading(const Engine& engine);
+    void compare(Engine* engine, const explorer::PollPage& page, bool complete);
+    bool ids_jumped_back(const Engine& engine, const explorer::PollPage& page);
     Task<> take_page(Engine* engine, explorer::PollPage page);
     Task<Result<>> check_customer(Engine::Incoming* incoming, const explorer::PollEntry* entry);
     Task<bool> is_end_signed_by_its_customer(const explorer::PollEntry* entry);
@@ -91,6 +96,11 @@ private:
     bool lost_ = false;  ///< The explorer has forgotten this node: everything is read anew.
     /// The reservation that the last workload of the first era stands in; the next often does, too.
     std::optional<grid::legacy::Reservation> reservation_;
+    Clock::time_point quiet_until_{};  ///< Of letters: the explorer's own wish.
+    /// While everything is read: what should come and has not yet.
+    std::optional<std::set<std::string>> awaited_;
+    std::set<std::string> missing_;  ///< After the last whole reading.
+    std::optional<Clock::time_point> jumped_;
     LinkState state_;
     std::string said_interfaces_;
     std::string said_ports_;

@@ -23,6 +23,8 @@ public:
     /// The last question was not answered.
     bool failing() const noexcept { return failures_ > 0; }
     Duration after_failure(const ApiFailure& failure);
+    /// The next failure is the first again.
+    void answered() noexcept { failures_ = 0; }
 
 private:
     Duration jittered(Duration pause);
