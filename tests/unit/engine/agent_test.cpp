@@ -27,7 +27,10 @@ public:
         }
         if (first_era_only && request.target.starts_with("/api/v1")) co_return page_not_found();
         const http::Peer peer{.address = "127.0.0.1"};
-        co_return co_await grid_.server->answer(request, peer);
+        auto reply = co_await grid_.server->answer(request, peer);
+        if (is_answer_lost && is_answer_lost(request))
+            co_return http::Reply{.status = 502, .body = "bad gateway"};
+        co_return reply;
     }
     Task<Result<http::Reply>> fetch(http::Request request, http::ChunkSink sink) override
     {
@@ -51,6 +54,8 @@ public:
     bool away = false;
     bool first_era_only = false;
     std::function<std::optional<http::Reply>(const http::Request&)> instead;
+    /// Whether the explorer does what it is asked to and its answer does not arrive.
+    std::function<bool(const http::Request&)> is_answer_lost;
     std::size_t asked = 0;
 
 private:
@@ -90,6 +95,8 @@ protected:
         journal.emplace(*std::move(opened));
         Patience patience;
         patience.report_gap = 1ms;
+        patience.first_hold = 5ms;
+        patience.longest_hold = 20ms;
         engine.emplace(
             Engine::Parts{
                 grid.loop,
@@ -104,6 +111,7 @@ protected:
     ~AgentTest() override
     {
         wire.instead = nullptr;  // What it looks at ended with the test's own frame.
+        wire.is_answer_lost = nullptr;
         run(grid.loop, link->stop());
         run(grid.loop, engine->stop());
         engine.reset();
@@ -279,7 +287,35 @@ TEST_F(AgentTest, AbsenceIsNeverADelete)
     }
     wire.instead = {};
     EXPECT_THAT(world.diary, testing::Not(testing::Contains("revert " + gwid)));
-    EXPECT_EQ(engine->alarms().size(), 0U);
+    until([&] { return engine->alarms().empty(); });
+    EXPECT_TRUE(runs(gwid)) << "known again";
+}
+
+TEST_F(AgentTest, AnExplorerThatForgotWhatRunsRaisesAnAlarmAndEndsNothing)
+{
+    begin();
+    const auto gwid = running_volume();
+    const auto other = running_volume();
+    EXPECT_TRUE(engine->alarms().empty());
+    std::size_t polls = 0;
+    wire.instead = [&](const http::Request& request) -> std::optional<http::Reply> {
+        if (!Wire::is_poll(request)) return std::nullopt;
+        ++polls;
+        http::Reply reply{.status = 200, .body = "[]"};
+        reply.headers.add("x-last-id", "0");
+        return reply;
+    };
+    (void)grid.create_volume();  // Ends the poll that waits at the explorer.
+    until([&] { return engine->alarms().contains("missing"); });
+    EXPECT_THAT(
+        engine->alarms().at("missing"),
+        testing::AllOf(HasSubstr("no longer lists 2 "), HasSubstr(gwid), HasSubstr(other)));
+    EXPECT_TRUE(runs(gwid));
+
+    wire.instead = nullptr;
+    until([&] { return engine->alarms().empty(); });
+    EXPECT_TRUE(runs(gwid));
+    EXPECT_THAT(world.diary, testing::Not(testing::Contains(HasSubstr("revert"))));
 }
 
 TEST_F(AgentTest, ABadEntryHarmsNobodyAndIsAnswered)
@@ -317,22 +353,87 @@ TEST_F(AgentTest, ResultsReachAnExplorerThatWasAwayOnceEach)
 {
     begin();
     std::vector<std::string> puts;
-    bool lose_answers = false;
+    bool is_back = false;
     wire.instead = [&](const http::Request& request) -> std::optional<http::Reply> {
         if (request.method != Method::put) return std::nullopt;
         puts.push_back(request.target);
-        if (!lose_answers) return http::Reply{.status = 502, .body = "bad gateway"};
+        if (!is_back) return http::Reply{.status = 502, .body = "bad gateway"};
         return std::nullopt;
     };
     const auto id = grid.create_volume();
     until([&] { return puts.size() >= 2; });
     EXPECT_EQ(grid.workload(id).at("result").at("workload_id"), "") << "it has heard nothing";
-    lose_answers = true;
+    is_back = true;
     until([&] { return grid.workload(id).at("result").at("state") == 1; });
     const auto until_then = puts.size();
     (void)running_volume();
     EXPECT_EQ(puts.size(), until_then + 1) << "none was sent again";
     EXPECT_EQ(engine->letters_waiting(), 0U);
+}
+
+TEST_F(AgentTest, AResultWhoseAnswerIsLostIsStoredOnceAndInItsOrder)
+{
+    begin();
+    std::vector<std::string> told;
+    wire.is_answer_lost = [&](const http::Request& request) {
+        if (request.method != Method::put && request.method != Method::del) return false;
+        told.push_back(request.method == Method::put ? "result" : "removed");
+        return told.size() == 1 || told.size() == 2 || told.size() == 4;
+    };
+    const auto id = grid.create_volume();
+    const auto gwid = std::to_string(id) + "-1";
+    until([&] { return told.size() == 3 && engine->letters_waiting() == 0; });
+    EXPECT_EQ(grid.workload(id).at("result").at("state"), 1);
+    EXPECT_TRUE(runs(gwid));
+
+    ASSERT_EQ(grid.sign_delete(id).status, 201U);
+    until([&] { return engine->workload(gwid)->entry.state == State::gone; });
+    EXPECT_EQ(grid.workload(id).at("next_action"), 6);
+    EXPECT_THAT(told, ElementsAre("result", "result", "result", "removed", "removed"));
+    EXPECT_THAT(world.diary, ElementsAre("apply " + gwid, "revert " + gwid));
+}
+
+TEST_F(AgentTest, AnExplorerThatFailsOverOneWorkloadHearsOfTheOthers)
+{
+    begin();
+    std::size_t failed = 0;
+    bool is_mended = false;
+    unsigned status = 500;
+    wire.instead = [&](const http::Request& request) -> std::optional<http::Reply> {
+        if (request.method != Method::put || !request.target.ends_with("/1-1") || is_mended)
+            return std::nullopt;
+        ++failed;
+        return http::Reply{.status = std::exchange(status, status == 500 ? 401 : 500)};
+    };
+    const auto first = grid.create_volume();
+    until([&] { return failed > 2; });
+    (void)running_volume();
+    is_mended = true;
+    until([&] { return grid.workload(first).at("result").at("state") == 1; });
+}
+
+TEST_F(AgentTest, ARetryAfterIsObeyed)
+{
+    std::size_t registrations = 0;
+    std::size_t results = 0;
+    wire.instead = [&](const http::Request& request) -> std::optional<http::Reply> {
+        const bool result = request.method == Method::put;
+        if (!result && !(request.method == Method::post && request.target.ends_with("/nodes")))
+            return std::nullopt;
+        if (++(result ? results : registrations) > 1) return std::nullopt;
+        http::Reply reply{.status = result ? 429U : 503U};
+        reply.headers.add("Retry-After", "3");
+        return reply;
+    };
+    begin();
+    auto begun = Clock::now();
+    until([&] { return link->state().registered; });
+    EXPECT_GE(Clock::now() - begun, 2900ms);
+    const auto id = grid.create_volume();
+    until([&] { return results == 1; });
+    begun = Clock::now();
+    until([&] { return grid.workload(id).at("result").at("state") == 1; });
+    EXPECT_GE(Clock::now() - begun, 2900ms);
 }
 
 TEST_F(AgentTest, AnExplorerThatWasRebuiltTouchesNothing)

@@ -20,6 +20,8 @@ struct World {
     std::map<std::string, std::vector<Ending>> endings;  ///< How programs end, in order.
     std::vector<std::string> names;                      ///< "new is old".
     std::vector<std::string> signed_ends;                ///< Whose data need not be kept.
+    std::set<std::string> hanging;                       ///< Steps that do not come to an end.
+    std::set<std::string> stuck;                         ///< Steps that cannot be undone.
 };
 
 class FakeStep : public Step {
@@ -29,7 +31,7 @@ public:
     Task<Result<>> apply() override
     {
         world_.diary.push_back("apply " + name_);
-        co_await sleep_for(1ms);
+        co_await sleep_for(world_.hanging.contains(name_) ? Duration{1h} : Duration{1ms});
         if (world_.failures[name_] != 0) {
             --world_.failures[name_];
             co_return fail(world_.kind, name_ + " is broken");
@@ -39,6 +41,7 @@ public:
     Task<Result<>> revert() override
     {
         world_.diary.push_back("revert " + name_);
+        if (world_.stuck.contains(name_)) co_return fail(Errc::unavailable, name_ + " is busy");
         co_return Result<>{};
     }
 
@@ -96,6 +99,8 @@ protected:
         patience.first_back_off = 1ms;
         patience.longest_back_off = 4ms;
         patience.report_gap = 1ms;
+        patience.first_hold = 5ms;
+        patience.longest_hold = 20ms;
         begin();
     }
 
@@ -128,7 +133,14 @@ protected:
 
     Task<Result<>> deliver(const Letter letter)
     {
+        if (explorer_hangs) {
+            ++deliveries_out;
+            co_await sleep_for(1h);
+            co_return fail(Errc::cancelled, "the agent stops");  // As an http client has it.
+        }
         co_await sleep_for(1ms);
+        if (const auto answer = answers.find(letter.gwid); answer != answers.end())
+            co_return fail(answer->second, "the explorer fails");
         if (explorer_away) co_return fail(Errc::unavailable, "away");
         letters.push_back(
             (letter.told_as.empty() ? letter.gwid : letter.told_as) +
@@ -173,6 +185,9 @@ protected:
     std::optional<Engine> engine;
     std::vector<std::string> letters;
     bool explorer_away = false;
+    bool explorer_hangs = false;
+    int deliveries_out = 0;
+    std::map<std::string, Errc> answers;  ///< Failures, by workload.
 };
 
 }  // namespace znode::engine

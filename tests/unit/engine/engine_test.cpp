@@ -303,6 +303,140 @@ TEST_F(EngineTest, APageIsWrittenAtOnceAndCountsWhatItTakes)
     EXPECT_EQ(engine->taken().memory, 0U);
 }
 
+TEST_F(EngineTest, ARefusalOutlivesTheAgent)
+{
+    engine->set_maintenance(true, "new disk");
+    take("1-1", "");
+    until([&] { return letters.size() == 2; });
+    end();
+    journal.emplace(Journal::open(folder.path() / "state.db").value());
+    auto entry = journal->load({}, 1).value().at(0);
+    EXPECT_EQ(entry.refusal, "the node is in maintenance: new disk");
+
+    // Killed before more than its acceptance was written.
+    entry.order.gwid = "2-1";
+    entry.state = State::waiting;
+    ASSERT_TRUE(journal->accept(entry));
+    journal.reset();
+    letters.clear();
+    begin();
+    until([&] { return state_of("2-1") == State::gone; });
+    EXPECT_THAT(
+        letters,
+        ElementsAre(
+            "2-1 error: the node is in maintenance: new disk",
+            "2-1 removed: the node is in maintenance: new disk"));
+    EXPECT_TRUE(world.diary.empty()) << testing::PrintToString(world.diary);
+}
+
+TEST_F(EngineTest, ALetterWhoseDeliveryIsCutOffByTheStopIsSaidByTheNextRun)
+{
+    explorer_hangs = true;
+    take("1-1", "");
+    until([&] { return deliveries_out == 1; });
+    end();
+    explorer_hangs = false;
+    begin();
+    until([&] { return letters.size() == 1; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok"));
+}
+
+TEST_F(EngineTest, ALetterIsDroppedOnlyWhenTheExplorerDoesNotWantIt)
+{
+    answers = {
+        {"1-1", Errc::denied},
+        {"2-1", Errc::internal},
+        {"3-1", Errc::not_found},
+        {"4-1", Errc::invalid},
+        {"5-1", Errc::exists}};
+    for (const auto* gwid : {"1-1", "2-1", "3-1", "4-1", "5-1", "6-1"}) take(gwid, "");
+    until([&] { return letters.size() == 1 && engine->letters_waiting() == 2; });
+    EXPECT_THAT(letters, ElementsAre("6-1 ok")) << "others are not held up";
+    answers.clear();
+    until([&] { return letters.size() == 3; });
+    EXPECT_THAT(letters, testing::UnorderedElementsAre("6-1 ok", "1-1 ok", "2-1 ok"));
+    until([&] { return engine->letters_waiting() == 0; });
+}
+
+TEST_F(EngineTest, LettersBehindManyThatWaitAreSent)
+{
+    end();
+    patience.first_hold = patience.longest_hold = 1h;
+    begin();
+    std::vector<Engine::Incoming> page(300);
+    for (std::size_t i = 0; i < page.size(); ++i) {
+        page[i].order = {.gwid = std::to_string(i + 10) + "-1", .type = "volume", .owner = 7};
+        answers[page[i].order.gwid] = Errc::internal;
+    }
+    ASSERT_TRUE(run(loop, engine->take_all(std::move(page))));
+    until([&] { return engine->letters_waiting() == 300; });
+    take("1-1", "");
+    until([&] { return letters.size() == 1; });
+    EXPECT_THAT(letters, ElementsAre("1-1 ok"));
+}
+
+TEST_F(EngineTest, ADeploymentThatHangsIsGivenUpInTime)
+{
+    end();
+    patience.deadline = 100ms;
+    begin();
+    world.hanging = {"1-1"};
+    take("1-1", "");
+    until([&] { return state_of("1-1") == State::gone; });
+    EXPECT_EQ(letters.front(), "1-1 error: gave up: not done in time: 1-1");
+    EXPECT_THAT(world.diary, ElementsAre("apply 1-1", "revert 1-1"));
+}
+
+TEST_F(EngineTest, ADeploymentGoesOnAfterARebootOnceWhatItNeedsIsBack)
+{
+    end();
+    journal.emplace(Journal::open(folder.path() / "state.db").value());
+    Entry entry;
+    entry.order = {.gwid = "1-1", .type = "volume", .owner = 7, .document = "needs:net"};
+    entry.state = State::deploying;
+    entry.accepted = entry.since = now_ns();
+    ASSERT_TRUE(journal->accept(entry));
+    entry.order = {.gwid = "2-1", .type = "network", .owner = 7, .document = "provides:net"};
+    entry.state = State::running;
+    entry.was_ok = true;
+    ASSERT_TRUE(journal->accept(entry));
+    journal.reset();
+    world.failures["2-1"] = 2;
+    begin();
+    until([&] { return state_of("1-1") == State::running; });
+    EXPECT_THAT(world.diary, ElementsAre("apply 2-1", "apply 2-1", "apply 2-1", "apply 1-1"));
+}
+
+TEST_F(EngineTest, NothingIsTakenAwayBeneathWhatCannotBeUndone)
+{
+    Plan plan;
+    for (const auto* name : {"network", "container"})
+        plan.add(std::make_unique<FakeStep>(world, name));
+    world.stuck = {"container"};
+    const auto undone = run(loop, plan.retire());
+    ASSERT_FALSE(undone);
+    EXPECT_THAT(undone.error().message, HasSubstr("undo container: container is busy"));
+    EXPECT_THAT(world.diary, ElementsAre("revert container"));
+    world.stuck.clear();
+    EXPECT_TRUE(run(loop, plan.retire()));
+    EXPECT_THAT(world.diary, ElementsAre("revert container", "revert container", "revert network"));
+}
+
+TEST_F(EngineTest, WhatIsGoneForLongIsForgottenWithoutARestart)
+{
+    end();
+    patience.keep_gone = 200ms;
+    patience.tidying = 20ms;
+    begin();
+    take("1-1", "");
+    take("2-1", "");
+    until([&] { return letters.size() == 2; });
+    take("1-1", "", 7, true);
+    until([&] { return !engine->workload("1-1"); });
+    EXPECT_EQ(letters.back(), "1-1 removed");
+    EXPECT_EQ(state_of("2-1"), State::running);
+}
+
 TEST_F(EngineTest, MaintenanceRefusesNewOrdersOnly)
 {
     take("1-1", "");
