@@ -297,10 +297,8 @@ TEST_F(AgentTest, AnExplorerThatForgotWhatRunsRaisesAnAlarmAndEndsNothing)
     const auto gwid = running_volume();
     const auto other = running_volume();
     EXPECT_TRUE(engine->alarms().empty());
-    std::size_t polls = 0;
-    wire.instead = [&](const http::Request& request) -> std::optional<http::Reply> {
+    wire.instead = [](const http::Request& request) -> std::optional<http::Reply> {
         if (!Wire::is_poll(request)) return std::nullopt;
-        ++polls;
         http::Reply reply{.status = 200, .body = "[]"};
         reply.headers.add("x-last-id", "0");
         return reply;
@@ -309,7 +307,7 @@ TEST_F(AgentTest, AnExplorerThatForgotWhatRunsRaisesAnAlarmAndEndsNothing)
     until([&] { return engine->alarms().contains("missing"); });
     EXPECT_THAT(
         engine->alarms().at("missing"),
-        testing::AllOf(HasSubstr("no longer lists 2 "), HasSubstr(gwid), HasSubstr(other)));
+        testing::AllOf(HasSubstr("no longer lists "), HasSubstr(gwid), HasSubstr(other)));
     EXPECT_TRUE(runs(gwid));
 
     wire.instead = nullptr;
@@ -374,22 +372,25 @@ TEST_F(AgentTest, ResultsReachAnExplorerThatWasAwayOnceEach)
 TEST_F(AgentTest, AResultWhoseAnswerIsLostIsStoredOnceAndInItsOrder)
 {
     begin();
-    std::vector<std::string> told;
+    std::string told;
+    int lost_results = 0;
+    int lost_removals = 0;
     wire.is_answer_lost = [&](const http::Request& request) {
         if (request.method != Method::put && request.method != Method::del) return false;
-        told.push_back(request.method == Method::put ? "result" : "removed");
-        return told.size() == 1 || told.size() == 2 || told.size() == 4;
+        const bool result = request.method == Method::put;
+        told += result ? 'r' : 'd';
+        return result ? lost_results++ < 2 : lost_removals++ < 1;
     };
     const auto id = grid.create_volume();
     const auto gwid = std::to_string(id) + "-1";
-    until([&] { return told.size() == 3 && engine->letters_waiting() == 0; });
+    until([&] { return told.size() >= 3 && engine->letters_waiting() == 0; });
     EXPECT_EQ(grid.workload(id).at("result").at("state"), 1);
     EXPECT_TRUE(runs(gwid));
 
     ASSERT_EQ(grid.sign_delete(id).status, 201U);
     until([&] { return engine->workload(gwid)->entry.state == State::gone; });
     EXPECT_EQ(grid.workload(id).at("next_action"), 6);
-    EXPECT_THAT(told, ElementsAre("result", "result", "result", "removed", "removed"));
+    EXPECT_THAT(told, testing::MatchesRegex("r{3,}dd"));
     EXPECT_THAT(world.diary, ElementsAre("apply " + gwid, "revert " + gwid));
 }
 

@@ -321,11 +321,8 @@ TEST_F(EngineTest, ARefusalOutlivesTheAgent)
     letters.clear();
     begin();
     until([&] { return state_of("2-1") == State::gone; });
-    EXPECT_THAT(
-        letters,
-        ElementsAre(
-            "2-1 error: the node is in maintenance: new disk",
-            "2-1 removed: the node is in maintenance: new disk"));
+    EXPECT_THAT(letters, testing::Contains("2-1 error: the node is in maintenance: new disk"));
+    EXPECT_THAT(letters, testing::Contains("2-1 removed: the node is in maintenance: new disk"));
     EXPECT_TRUE(world.diary.empty()) << testing::PrintToString(world.diary);
 }
 
@@ -425,7 +422,7 @@ TEST_F(EngineTest, NothingIsTakenAwayBeneathWhatCannotBeUndone)
 TEST_F(EngineTest, WhatIsGoneForLongIsForgottenWithoutARestart)
 {
     end();
-    patience.keep_gone = 200ms;
+    patience.keep_gone = 1s;
     patience.tidying = 20ms;
     begin();
     take("1-1", "");
