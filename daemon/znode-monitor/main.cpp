@@ -32,6 +32,8 @@ using container::ExitKind;
 using container::MonitorPage;
 using container::MonitorPhase;
 
+constexpr int lost_retry_ms = 1000;
+
 bool read_text(int folder, const char* path, char* into, std::size_t size)
 {
     const int fd = ::openat(folder, path, O_RDONLY | O_CLOEXEC);
@@ -149,7 +151,9 @@ void Monitor::fail(const char* step, int number)
     char text[128];
     std::snprintf(text, sizeof text, "failed %s %d\n", step, number);
     report(text);
-    if (page_ != nullptr) page_->phase = MonitorPhase::failed;
+    // Of a program that runs only a monitor failed, not the start: a successor tries again. Called
+    // failed, it would be killed and started anew.
+    if (page_ != nullptr && page_->pid == 0) page_->phase = MonitorPhase::failed;
     ::_exit(1);
 }
 
@@ -166,16 +170,17 @@ void Monitor::open_page()
     ::close(file);
     // What was touched once stays: a page fault must not fail in the middle of a read.
     (void)::syscall(SYS_mlock2, mapped, sizeof(MonitorPage), MLOCK_ONFAULT);
-    page_ = static_cast<MonitorPage*>(mapped);
+    auto* const page = static_cast<MonitorPage*>(mapped);
     if (!options_.attach) {
-        page_->magic = container::monitor_page_magic;
-        page_->version = container::monitor_page_version;
-        page_->bytes = sizeof(MonitorPage);
+        page->magic = container::monitor_page_magic;
+        page->version = container::monitor_page_version;
+        page->bytes = sizeof(MonitorPage);
     } else if (
-        page_->magic != container::monitor_page_magic ||
-        page_->version != container::monitor_page_version) {
+        page->magic != container::monitor_page_magic ||
+        page->version != container::monitor_page_version) {
         fail("page", EPROTO);
     }
+    page_ = page;
     char boot[64] = {};
     (void)read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot, sizeof boot);
     boot[std::strcspn(boot, "\n")] = '\0';
@@ -245,6 +250,7 @@ void Monitor::look_at_status()
     // Not before init spoke: the runtime returns a moment before the filter is in place.
     if (!options_.attach && is_unconfined(page_->pid)) {
         if (pidfd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
+        page_->phase = MonitorPhase::failed;
         fail("confine", EPERM);
     }
     char text[64];
@@ -366,6 +372,7 @@ int Monitor::run()
 
     for (;;) {
         const bool more = relay.move();
+        if (relay.owes()) relay.tell_lost();
         if (runtime_ == 0 && pidfd_ < 0) {  // Attached too late: it is gone already.
             container_ended();
             return 0;
@@ -378,7 +385,9 @@ int Monitor::run()
             {pidfd_, POLLIN, 0},
             {inotify_, POLLIN, 0},
         };
-        if (::poll(wait, 5, more ? 0 : -1) < 0 && errno != EINTR) fail("poll", errno);
+        // A program that is silent now shall hear of its loss too, once the disk has room.
+        const int patience = more ? 0 : relay.owes() ? lost_retry_ms : -1;
+        if (::poll(wait, 5, patience) < 0 && errno != EINTR) fail("poll", errno);
         if ((wait[4].revents & POLLIN) != 0) {
             char events[4096];
             (void)!::read(inotify_, events, sizeof events);

@@ -59,17 +59,36 @@ int Relay::resume()
 {
     if (::pipe2(peek_, O_CLOEXEC | O_NONBLOCK) < 0) return errno;
     for (unsigned stream = 0; stream < 2; ++stream) finish_take(stream);
-    if (page_->put.state == Putting::rotate) {
+    const int err = page_->log.offset == 0 ? ENOENT : segments_->reopen(page_->log);
+    if (err != 0 && err != ENOENT) return err;
+    if (page_->put.state == Putting::written) apply();
+    if (err == ENOENT) {
+        if (const int no_end = leave_segment(); no_end != 0) return no_end;
+    } else if (page_->put.state == Putting::rotate) {
         finish_rotate();
-    } else {
-        if (const int err = segments_->reopen(page_->log); err != 0) return err;
-        if (page_->put.state == Putting::record) finish_put();
-        if (page_->put.state == Putting::written) apply();
+    } else if (page_->put.state == Putting::record && finish_put()) {
+        apply();
     }
     for (unsigned stream = 0; stream < 2; ++stream) {
         compact(stream);
         emit(stream, false);
     }
+    return 0;
+}
+
+/// The segment was never made, or somebody removed it: goes on behind whatever is there. Lines of
+/// an unfinished put are in the buffers still, and are put again.
+int Relay::leave_segment()
+{
+    container::LogPosition end{};
+    if (const int err = segments_->find_end(end); err != 0) return err;
+    auto& at = page_->log;
+    at.offset = 0;
+    page_->put.state = Putting::nothing;
+    if (end.segment > at.segment) at.segment = end.segment;
+    if (end.lines > at.lines) at.lines = end.lines;
+    if (end.bytes > at.bytes) at.bytes = end.bytes;
+    rotate(0);
     return 0;
 }
 
@@ -183,6 +202,12 @@ void Relay::emit(unsigned stream, bool all)
 void Relay::flush()
 {
     for (unsigned stream = 0; stream < 2; ++stream) emit(stream, true);
+    tell_lost();
+}
+
+bool Relay::owes() const
+{
+    return page_->streams[0].lost_bytes != 0 || page_->streams[1].lost_bytes != 0;
 }
 
 void Relay::mark(Kind kind, const char* text)
@@ -218,46 +243,51 @@ const unsigned char* Relay::payload_of_put() const
 
 void Relay::put(Kind kind, std::uint8_t flags, unsigned stream, std::uint32_t length)
 {
-    rotate(sizeof(logs::RecordHeader) + length);
-
     auto& put_page = page_->put;
     const auto& state = page_->streams[stream];
     const auto span = Span::unpack(state.span);
     const bool data = kind == Kind::out || kind == Kind::err;
-    put_page.stream = stream;
-    put_page.half = span.half;
-    put_page.begin = span.begin;
-    put_page.header.kind = kind;  // Says where the payload is.
-    const unsigned char* payload = payload_of_put();
-    put_page.header =
-        logs::make_record_header(kind, flags, data ? state.taken_ns : wall_ns(), payload, length);
-    put_page.after = page_->log;
-    put_page.after.offset += sizeof(logs::RecordHeader) + length;
-    put_page.span_after = state.span;
-    put_page.lost_after = kind == Kind::lost ? 0 : state.lost_bytes;
-    put_page.open_after = (flags & logs::flag_open) != 0 ? 1 : 0;
-    if (data) {
-        put_page.after.lines += count_lines(payload, length);
-        put_page.after.bytes += length;
-        put_page.span_after = Span{span.half, span.begin + length, span.end}.pack();
-    }
-    put_page.state = Putting::record;
-    finish_put();
+    do {
+        rotate(sizeof(logs::RecordHeader) + length);
+        put_page.stream = stream;
+        put_page.half = span.half;
+        put_page.begin = span.begin;
+        put_page.header.kind = kind;  // Says where the payload is.
+        const unsigned char* payload = payload_of_put();
+        put_page.header = logs::make_record_header(
+            kind, flags, data ? state.taken_ns : wall_ns(), payload, length);
+        put_page.after = page_->log;
+        put_page.after.offset += sizeof(logs::RecordHeader) + length;
+        put_page.span_after = state.span;
+        put_page.lost_after = kind == Kind::lost ? 0 : state.lost_bytes;
+        put_page.open_after = (flags & logs::flag_open) != 0 ? 1 : 0;
+        if (data) {
+            put_page.after.lines += count_lines(payload, length);
+            put_page.after.bytes += length;
+            put_page.span_after = Span{span.half, span.begin + length, span.end}.pack();
+        }
+        put_page.state = Putting::record;
+    } while (!finish_put());
     apply();
 }
 
 /// Writes the noted record. When the disk is full, older segments make room; then the program
-/// waits for a while; then its bytes are counted instead of kept.
-void Relay::finish_put()
+/// waits for a while; then its bytes are counted instead of kept. False: there is no segment yet,
+/// and the put is to be begun again.
+bool Relay::finish_put()
 {
     auto& put_page = page_->put;
     for (;;) {
-        const int err = segments_->write_at(page_->log.offset, put_page.header, payload_of_put());
+        // Without a segment an older file may still be open, which is not to be written over.
+        const bool placed = page_->log.offset != 0;
+        const int err =
+            placed ? segments_->write_at(page_->log.offset, put_page.header, payload_of_put())
+                   : ENOSPC;
         if (err == 0) {
             full_since_ = 0;
             break;
         }
-        if (segments_->drop_oldest(page_->log.segment)) continue;
+        if (placed && segments_->drop_oldest(page_->log.segment)) continue;
         const auto now = wall_ns();
         if (full_since_ == 0) full_since_ = now;
         const bool data = put_page.header.kind == Kind::out || put_page.header.kind == Kind::err;
@@ -265,15 +295,18 @@ void Relay::finish_put()
         if (data && now - full_since_ < full_patience_ns && now >= full_since_) {
             const struct timespec pause{0, full_pause_ns};
             ::nanosleep(&pause, nullptr);
-            continue;
+            if (placed) continue;
+            put_page.state = Putting::nothing;
+            return false;
         }
-        segments_->cut(page_->log.offset);
+        if (placed) segments_->cut(page_->log.offset);
         put_page.after = page_->log;
         put_page.lost_after = page_->streams[put_page.stream].lost_bytes;
         if (data) put_page.lost_after += put_page.header.length;
         break;
     }
     put_page.state = Putting::written;
+    return true;
 }
 
 void Relay::apply()

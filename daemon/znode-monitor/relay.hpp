@@ -32,8 +32,12 @@ public:
     std::uint64_t waiting() const;
     /// Writes a mark: `text` without zero, shorter than 60.
     void mark(logs::Kind kind, const char* text);
-    /// The program ended and the FIFOs are empty: puts lines without an end.
+    /// The program ended and the FIFOs are empty: puts lines without an end, and what was lost.
     void flush();
+    /// Bytes were lost that no record tells of yet.
+    bool owes() const;
+    /// Tries to put that record; never waits for a full disk.
+    void tell_lost();
 
 private:
     bool take(unsigned stream);
@@ -41,11 +45,11 @@ private:
     void compact(unsigned stream);
     void emit(unsigned stream, bool all);
     void put(logs::Kind kind, std::uint8_t flags, unsigned stream, std::uint32_t length);
-    void finish_put();
+    int leave_segment();
+    bool finish_put();
     void apply();
     void rotate(std::uint64_t coming);
     void finish_rotate();
-    void tell_lost();
     const unsigned char* payload_of_put() const;
 
     container::MonitorPage* page_;

@@ -133,6 +133,7 @@ int Segments::create(const LogPosition& position, std::int64_t now_ns)
     if (put != static_cast<ssize_t>(sizeof header)) {
         const int err = put < 0 ? errno : ENOSPC;
         ::close(file);
+        (void)::unlinkat(folder_, name, 0);  // Without its header it would only take a number.
         return err;
     }
     if (file_ >= 0) ::close(file_);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -198,6 +199,90 @@ TEST_F(RelayTest, TornTailOfAPowerCutIsCut)
 
     EXPECT_EQ(text_of(logs::Kind::out), "kept\nafter\n");
     EXPECT_EQ(fs::file_size(file), whole + sizeof(logs::RecordHeader) + 6);
+}
+
+/// A disk that takes nothing, for as long as it lives.
+class FullDisk {
+public:
+    FullDisk()
+    {
+        ::signal(SIGXFSZ, SIG_IGN);
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit none{0, before_.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &none);
+    }
+    ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+    FullDisk(const FullDisk&) = delete;
+    FullDisk& operator=(const FullDisk&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+TEST_F(RelayTest, SuccessorMakesTheSegmentThatAFullDiskRefused)
+{
+    {
+        const FullDisk full;
+        Segments segments{logs_fd, 1 << 20, 100};
+        Relay relay{page, &segments, fifos};
+        ASSERT_EQ(relay.begin(), 0);
+        ASSERT_EQ(page->log.offset, 0U);
+    }
+    write(0, "one\n");
+
+    relay_once(false);
+
+    EXPECT_EQ(text_of(logs::Kind::out), "one\n");
+}
+
+TEST_F(RelayTest, SuccessorGoesOnWhereASegmentWasRemoved)
+{
+    write(0, "one\n");
+    relay_once(true);
+    fs::remove(logs_path / "0000000001.seg");
+    write(0, "two\n");
+
+    relay_once(false);
+
+    EXPECT_EQ(text_of(logs::Kind::out), "two\n");
+    const auto bytes = kernel::read_file(logs_path / "0000000002.seg").value_or("");
+    logs::SegmentHeader head;
+    ASSERT_GE(bytes.size(), sizeof head);
+    std::memcpy(&head, bytes.data(), sizeof head);
+    EXPECT_EQ(head.bytes_before, 4U) << "what was said stays counted";
+}
+
+TEST_F(RelayTest, FileThatIsNotOursIsLeftAloneOnAFullDisk)
+{
+    const auto file = logs_path / "0000000001.seg";
+    ASSERT_TRUE(kernel::write_file_atomically(file, std::string(200, 'x'), 0600));
+    {
+        const FullDisk full;
+        Segments segments{logs_fd, 1 << 20, 100};
+        Relay relay{page, &segments, fifos};
+        ASSERT_EQ(relay.begin(), 0);
+        relay.mark(logs::Kind::started, "pid=1");
+    }
+
+    EXPECT_EQ(kernel::read_file(file).value_or(""), std::string(200, 'x'));
+}
+
+TEST_F(RelayTest, LossIsToldWithoutAnyMoreOutput)
+{
+    relay_once(true);
+    page->streams[1].lost_bytes = 5;
+    Segments segments{logs_fd, 1 << 20, 100};
+    Relay relay{page, &segments, fifos};
+    ASSERT_EQ(relay.resume(), 0);
+    {
+        const FullDisk full;
+        relay.tell_lost();
+        EXPECT_TRUE(relay.owes()) << "nobody could be told";
+    }
+    relay.flush();
+
+    EXPECT_FALSE(relay.owes());
+    EXPECT_EQ(text_of(logs::Kind::lost), "stream=err bytes=5");
 }
 
 TEST_F(RelayTest, CountsLinesInAnyAlignment)
