@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -38,15 +39,27 @@ private:
 };
 
 /// The child's side; calls that are safe in a copy of a process with threads, and no others.
-[[noreturn]] void keep_namespaces(int go, int go_of_parent, int said)
+[[noreturn]] void keep_namespaces(int go, int said, pid_t parent)
 {
-    ::close(go_of_parent);  // So that the parent's death is the end of this pipe.
+    // Nothing of the agent's stays in here: another keeper would hold this one's pipe open beyond
+    // the agent's death, and both would hold its locks. What is kept goes to 0 and 1.
+    go = ::fcntl(go, F_DUPFD_CLOEXEC, 2);
+    said = ::fcntl(said, F_DUPFD_CLOEXEC, 2);
+    if (go < 0 || said < 0 || ::dup2(go, 0) < 0 || ::dup2(said, 1) < 0) ::_exit(1);
+    go = 0;
+    said = 1;
+    if (::syscall(SYS_close_range, 2U, ~0U, 0U) < 0) ::_exit(1);
+    // A second way to end: with the thread that made us, which waits until we have.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) ::_exit(1);
     char byte = 0;
     if (::read(go, &byte, 1) != 1) ::_exit(1);
     // Written in here the numbers are the container's own.
     const int file = ::open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC);
     static constexpr char range[] = "0 65535";
-    if (file >= 0) (void)!::write(file, range, sizeof range - 1);
+    if (file >= 0) {
+        (void)!::write(file, range, sizeof range - 1);
+        ::close(file);
+    }
     (void)!::write(said, "k", 1);
     (void)!::read(go, &byte, 1);
     ::_exit(0);
@@ -85,12 +98,13 @@ Result<> make_user_and_network(
     const Fd said_read{ends[0]};
     Fd said_write{ends[1]};
 
+    const auto parent = ::getpid();
     // Both in one call: the network namespace then belongs to the user namespace.
     const auto child = static_cast<pid_t>(::syscall(
         SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
     err = error_of(child);
     if (err) return fail_errno(err, "make namespaces");
-    if (child == 0) keep_namespaces(go_read.get(), go_write.get(), said_write.get());
+    if (child == 0) keep_namespaces(go_read.get(), said_write.get(), parent);
     const Keeper keeper{child};
     said_write.close();
 
