@@ -11,6 +11,9 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 
+#include "base/text.hpp"
+#include "resolver.hpp"
+
 namespace znode {
 namespace {
 
@@ -164,10 +167,14 @@ Task<Result<std::unique_ptr<Stream>>> connect_tcp(Endpoint where)
         auto [refused] = co_await socket.async_connect(tcp::endpoint{literal, port}, as_result);
         if (refused) co_return fail_net(intent, refused);
     } else {
-        tcp::resolver resolver{loop};
-        auto [no_host, found] = co_await resolver.async_resolve(where.host, where.port, as_result);
-        if (no_host) co_return fail_net(intent, no_host);
-        auto [refused, peer] = co_await asio::async_connect(socket, found, as_result);
+        // Asio's own resolver has one thread for all names, and does not let go of it.
+        const auto port = to_number<std::uint16_t>(where.port);
+        if (!port) co_return fail(Errc::invalid, intent + ": the port is no number");
+        auto found = co_await resolve(where.host);
+        if (!found) co_return tl::unexpected(std::move(found).error().during(intent));
+        std::vector<tcp::endpoint> ends;
+        for (const auto& address : *found) ends.emplace_back(address, *port);
+        auto [refused, peer] = co_await asio::async_connect(socket, ends, as_result);
         if (refused) co_return fail_net(intent, refused);
     }
     boost::system::error_code ignored;
