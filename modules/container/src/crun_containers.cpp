@@ -31,7 +31,8 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto mount_patience = seconds{60};  // A cold flist may have to be fetched first.
+constexpr auto mount_patience = seconds{60};    // A cold flist may have to be fetched first.
+constexpr auto start_pause = milliseconds{50};  // Between two looks at a runtime.
 constexpr std::size_t shown_lines = 5;
 
 /// What the agent knows of a container that runs, besides what lies in its bundle.
@@ -348,6 +349,13 @@ Task<ContainerExit> CrunContainers::exit_of(std::string gwid, PageFacts page)
     co_return exit;
 }
 
+/// Whether PID 1 is still to come.
+bool is_starting(const fs::path& bundle)
+{
+    const auto page = read_page(bundle);
+    return page && page->phase == MonitorPhase::starting && page->pid == 0;
+}
+
 Task<Result<ContainerExit>> CrunContainers::stop(std::string gwid, Duration grace)
 {
     const Places places{config_, gwid};
@@ -358,12 +366,21 @@ Task<Result<ContainerExit>> CrunContainers::stop(std::string gwid, Duration grac
 
     const auto watched = watch(gwid, std::nullopt);
     CO_FP("container.stop");
+    // While the runtime is at work there is nobody to signal yet.
+    const auto end = Clock::now() + kill_patience;
+    while (!watched->exit && is_starting(places.bundle) && Clock::now() < end)
+        (void)co_await watched->ended.wait_for(start_pause);
+    if (!watched->exit && is_starting(places.bundle))
+        co_return fail(
+            Errc::timeout, "stop container " + gwid + ": its runtime is at work for 10 s already");
     for (const auto& [signal, patience] :
          {std::pair{SIGTERM, grace}, std::pair{SIGKILL, Duration{kill_patience}}}) {
         if (watched->exit) break;
         if (signal == SIGTERM && grace <= Duration::zero()) continue;
-        if (const auto process = kernel::Child::adopt(page->pid, page->pid_start))
-            (void)process->signal(signal);  // Gone meanwhile: that is what was wanted.
+        // Read again: who was not there before may be now. Gone meanwhile: what was wanted.
+        if (const auto now = read_page(places.bundle); now && now->pid != 0)
+            if (const auto process = kernel::Child::adopt(now->pid, now->pid_start))
+                (void)process->signal(signal);
         (void)co_await watched->ended.wait_for(patience);
     }
     if (!watched->exit)

@@ -81,13 +81,17 @@ Printed printed(const fs::path& logs)
 
 /// The agent's side: everything that a restarted agent makes anew.
 struct Agent {
-    explicit Agent(const fs::path& folder, const kernel::Holder& holder)
+    explicit Agent(
+        const fs::path& folder,
+        const kernel::Holder& holder,
+        const fs::path& runtime = "/usr/bin/crun")
         : containers{*make_crun_containers(
               ContainersConfig{
                   .run_dir = folder / "run",
                   .log_dir = folder / "logs",
                   .monitor_program = fs::path{ZNODE_BIN_DIR} / "znode-monitor",
                   .init_program = fs::path{ZNODE_BIN_DIR} / "znode-init",
+                  .runtime = runtime,
                   .node8 = "test",
                   .start_patience = seconds{20},
               },
@@ -424,6 +428,60 @@ TEST_F(ContainerTest, StopPassesTheSignalOnAndThenKills)
 
         ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
         ASSERT_TRUE(one.get(one.containers->remove("12-1", false))) << "again is fine";
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, OneThatIsStillStartingIsStopped)
+{
+    inside([&] {
+        const auto runtime = folder.path() / "slow-crun";
+        ASSERT_TRUE(kernel::write_file_atomically(
+            runtime, "#!/bin/sh\nsleep 2\nexec /usr/bin/crun \"$@\"\n", 0755));
+        const pid_t first = ::fork();
+        if (first == 0) {
+            Agent one{folder.path(), holder, runtime};
+            (void)one.get(one.containers->ensure(spec("sleep 600")));
+            ::_exit(0);
+        }
+        pid_t monitor = 0;
+        for (int wait = 0; wait < 10000 && monitor == 0; ++wait, ::usleep(1000))
+            if (fs::exists(folder.path() / "run/c/12-1/phase")) monitor = monitor_of(folder.path());
+        ::kill(first, SIGKILL);
+        ASSERT_EQ(::waitpid(first, nullptr, 0), first);
+        ASSERT_NE(monitor, 0) << "no start within 10 s";
+
+        auto two = agent();
+        const auto before = std::chrono::steady_clock::now();
+        const auto ended = two.get(two.containers->stop("12-1", seconds{5}));
+        ASSERT_TRUE(ended) << ended.error().message;
+        EXPECT_EQ(ended->kind, ContainerExit::Kind::signaled) << ended->text();
+        EXPECT_LT(std::chrono::steady_clock::now() - before, seconds{9});
+        ASSERT_TRUE(two.get(two.containers->remove("12-1", false)));
+        expect_nothing_left();
+    });
+}
+
+TEST_F(ContainerTest, SegmentThatIsRemovedCostsNoProgramItsLife)
+{
+    inside([&] {
+        auto one = agent();
+        const auto running = one.get(
+            one.containers->ensure(spec("echo first; while :; do sleep 1; echo later; done")));
+        ASSERT_TRUE(running) << running.error().message;
+        printed_by_now("first");
+        fs::remove(folder.path() / "logs/12-1/0000000001.seg");
+        ASSERT_EQ(::kill(monitor_of(folder.path()), SIGKILL), 0);
+        for (int wait = 0; wait < 100 && !fs::exists(folder.path() / "logs/12-1/0000000002.seg");
+             ++wait) {
+            one.loop.restart();
+            one.loop.run_for(milliseconds{100});
+        }
+        printed_by_now("later");
+        const auto again = one.get(one.containers->ensure(spec("exit 1")));
+        ASSERT_TRUE(again);
+        EXPECT_EQ(again->pid, running->pid) << "it was started anew";
+        ASSERT_TRUE(one.get(one.containers->remove("12-1", false)));
         expect_nothing_left();
     });
 }
