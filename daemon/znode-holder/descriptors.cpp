@@ -61,6 +61,22 @@ const char* drop(const char* name)
     return wire::done;
 }
 
+const char* drop_prefix(const char* prefix)
+{
+    const char* said = wire::none;
+    const auto size = std::strlen(prefix);
+    for (int i = 0; i < used;) {
+        if (std::strncmp(table[i].name, prefix, size) != 0) {
+            ++i;
+            continue;
+        }
+        ::close(table[i].fd);
+        table[i] = table[--used];
+        said = wire::done;
+    }
+    return said;
+}
+
 union Ancillary {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int))];
@@ -124,6 +140,8 @@ void serve(int connection)
         if (place != nullptr) give = place->fd;
     } else if (named && std::strncmp(text, "drop ", 5) == 0) {
         said = drop(name);
+    } else if (named && std::strncmp(text, "drop-prefix ", 12) == 0) {
+        said = drop_prefix(name);
     }
     if (fd >= 0) ::close(fd);
     answer(connection, said, give);

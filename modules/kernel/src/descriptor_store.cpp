@@ -105,4 +105,11 @@ Result<> DescriptorStore::drop(const std::string& name) const
     return {};
 }
 
+Result<> DescriptorStore::drop_all(const std::string& prefix) const
+{
+    TRY(const auto answer, ask("drop-prefix " + prefix, nullptr, nullptr));
+    if (answer == wire::done || answer == wire::none) return {};
+    return fail(Errc::unsupported, "znode-holder does not drop " + prefix + ": " + answer);
+}
+
 }  // namespace znode::kernel

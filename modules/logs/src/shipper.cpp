@@ -161,7 +161,7 @@ void Shipper::rewind()
 std::string Shipper::kept_name() const
 {
     const auto target = std::hash<std::string>{}(where());
-    return "log." + place_.key + "." + std::to_string(target);
+    return kept_prefix + place_.key + "." + std::to_string(target);
 }
 
 /// The connection of the run before, when it stands where the wire says, or a new one.

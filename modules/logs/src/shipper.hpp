@@ -9,6 +9,9 @@
 
 namespace znode::logs {
 
+/// Of the names by which znode-holder keeps connections; then the key of the cursor.
+inline const std::string kept_prefix = "log.";
+
 /// PUBLISH commands that go out together, and where the cursor stands after each.
 struct Batch {
     std::string commands;

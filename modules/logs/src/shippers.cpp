@@ -87,6 +87,12 @@ public:
                 co_await shipper->drain_lines(std::max(end - Clock::now(), Duration::zero()));
             for (const auto& [key, shipper] : ending) co_await shipper->stop(Shipper::End::forget);
         }
+        // Connections of streams that this run has no shipper for: their last one was killed. A
+        // holder from before this word keeps them, as it always did.
+        if (kept_ != nullptr) {
+            const auto prefix = kept_prefix + gwid + "/";
+            (void)co_await disks_.run([&] { return kept_->drop_all(prefix); });
+        }
         co_return co_await cursors_.forget(gwid + "/");
     }
 

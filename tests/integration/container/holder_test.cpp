@@ -4,10 +4,16 @@
 #include "kernel/holder.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 
@@ -17,8 +23,10 @@
 #include "base/text.hpp"
 #include "kernel/cgroup.hpp"
 #include "kernel/child.hpp"
+#include "kernel/descriptor_store.hpp"
 #include "kernel/files.hpp"
 #include "kernel/mount.hpp"
+#include "kernel/userns.hpp"
 #include "temp_folder.hpp"
 
 namespace znode::kernel {
@@ -130,6 +138,23 @@ TEST_F(HolderTest, ManagedAgentStartsNoFirstHolder)
     EXPECT_FALSE(fs::exists(run_dir / "holder"));
 }
 
+TEST_F(HolderTest, KeptDescriptorsAreDroppedByTheBeginOfTheirNames)
+{
+    ASSERT_TRUE(in_child([&] { return enter().has_value(); }));
+    const DescriptorStore store{run_dir};
+    const Fd null = *open_file("/dev/null", O_RDONLY);
+    for (const char* name : {"log.1-1/a", "log.1-1/b", "log.1-12/a", "mount.1-1/a", "log.1-1/c"})
+        ASSERT_TRUE(store.put(name, null));
+
+    ASSERT_TRUE(store.drop_all("log.1-1/"));
+    ASSERT_TRUE(store.drop_all("log.1-1/")) << "again is fine";
+
+    for (const char* name : {"log.1-1/a", "log.1-1/b", "log.1-1/c"})
+        EXPECT_EQ(store.get(name).error().code, Errc::not_found) << name;
+    EXPECT_TRUE(store.get("log.1-12/a"));
+    EXPECT_TRUE(store.get("mount.1-1/a"));
+}
+
 TEST_F(HolderTest, MissingProgramIsNamed)
 {
     program = "/nowhere/znode-holder";
@@ -138,6 +163,60 @@ TEST_F(HolderTest, MissingProgramIsNamed)
     ASSERT_FALSE(holder);
     EXPECT_THAT(holder.error().message, testing::HasSubstr("/nowhere/znode-holder"));
 }
+
+#ifdef ZNODE_FAILPOINTS
+/// The first child of a process, 0 when it has none.
+pid_t child_of(pid_t parent)
+{
+    for (const auto& entry : fs::directory_iterator{"/proc"}) {
+        const auto pid = to_number<pid_t>(entry.path().filename().native());
+        const auto stat = pid ? read_file(entry.path() / "stat").value_or("") : "";
+        const auto name_end = stat.rfind(") ");
+        if (name_end == std::string::npos) continue;
+        const auto fields = split(std::string_view{stat}.substr(name_end + 2), ' ');
+        if (fields.size() > 2 && to_number<pid_t>(fields[1]) == parent) return *pid;
+    }
+    return 0;
+}
+
+TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
+{
+    const test::TempFolder folder;
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const Fd read_end{ends[0]};
+    Fd write_end{ends[1]};
+    const pid_t agent = ::fork();
+    if (agent == 0) {
+        ::setenv("ZNODE_FAILPOINTS", "userns.pin=delay:60000", 1);
+        (void)make_user_and_network(
+            1'000'000, 65536, folder.path() / "user", folder.path() / "net");
+        ::_exit(0);
+    }
+    write_end.close();
+    // Whoever has the agent's descriptors has its locks as well, and the pipes of other keepers.
+    std::vector<std::string> held;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (held != std::vector<std::string>{"0", "1"} && std::chrono::steady_clock::now() < until) {
+        ::usleep(1000);
+        const auto keeper = child_of(agent);
+        if (keeper == 0) continue;
+        held.clear();
+        std::error_code gone;
+        for (fs::directory_iterator it{"/proc/" + std::to_string(keeper) + "/fd", gone}, end;
+             !gone && it != end;
+             it.increment(gone))
+            held.push_back(it->path().filename());
+        std::ranges::sort(held);
+    }
+    EXPECT_EQ(held, (std::vector<std::string>{"0", "1"}));
+
+    ::kill(agent, SIGKILL);
+    ASSERT_EQ(::waitpid(agent, nullptr, 0), agent);
+    pollfd gone{read_end.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&gone, 1, 10'000), 1) << "the keeper lives on";
+}
+#endif
 
 }  // namespace
 }  // namespace znode::kernel

@@ -154,5 +154,40 @@ TEST_F(KilledShipperTest, NoLineIsLostAndNoneComesTwice)
     EXPECT_EQ(expected, count);
 }
 
+TEST_F(KilledShipperTest, RemovalEndsTheConnectionOfARunThatWasKilled)
+{
+    const auto kept_by_holder = [&] {
+        const auto holder = kernel::find_holder(run_dir);
+        int sockets = 0;
+        if (!holder) return -1;
+        const auto all = "/proc/" + std::to_string(holder->pid) + "/fd";
+        for (const auto& entry : std::filesystem::directory_iterator{all}) {
+            std::error_code gone;
+            const auto what = std::filesystem::read_symlink(entry.path(), gone).string();
+            if (what.starts_with("socket:")) ++sockets;
+        }
+        return sockets;
+    };
+    const int before = kept_by_holder();
+    ASSERT_GT(before, 0);
+    test::SegmentWriter writer{logs_dir};
+    writer.out("0\n");
+    begin_agent();
+    EXPECT_EQ(next_number(), 0);
+    for (int wait = 0; wait < 10'000 && kept_by_holder() == before; ++wait) ::usleep(1000);
+    end_agent();
+    ASSERT_EQ(kept_by_holder(), before + 1);
+
+    // The next run removes the container before it has begun to send anything of it.
+    Blocking disks{1};
+    FolderWatch watch{loop};
+    PageCursors cursors{folder.path()};
+    const kernel::DescriptorStore kept{run_dir};
+    const auto shippers = make_shippers(loop, disks, watch, cursors, &kept, silent_log());
+    EXPECT_TRUE(run(loop, shippers->remove("12-1", 1s)));
+
+    EXPECT_EQ(kept_by_holder(), before);
+}
+
 }  // namespace
 }  // namespace znode::logs

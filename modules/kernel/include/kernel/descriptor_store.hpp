@@ -23,6 +23,9 @@ public:
     [[nodiscard]] Result<Fd> get(const std::string& name) const;
     /// Succeeds when there is none.
     [[nodiscard]] Result<> drop(const std::string& name) const;
+    /// Drops all whose names begin so. Succeeds when there are none. Errc::unsupported: the holder
+    /// is of a version before this.
+    [[nodiscard]] Result<> drop_all(const std::string& prefix) const;
 
 private:
     Result<std::string> ask(const std::string& request, const Fd* give, Fd* take) const;

@@ -4,7 +4,8 @@
 //
 // A SOCK_SEQPACKET socket in the runtime folder; one request and one answer per connection, both
 // text. "put NAME" comes with one descriptor (SCM_RIGHTS), "get NAME" is answered with one, "drop
-// NAME" forgets it; an unknown word is answered "unknown". Names: 1 to 63 bytes, no blanks.
+// NAME" forgets it, "drop-prefix BEGIN" all whose names begin so (holders before it answer
+// "unknown"); an unknown word is answered "unknown". Names: 1 to 63 bytes, no blanks.
 
 #include <cstddef>
 
