@@ -279,6 +279,8 @@ int main(int argc, char** argv)
     char root[path_size];
     if (!options.delegated) {
         std::snprintf(root, sizeof root, "%s", options.cgroup);
+        // The last to go when memory runs out, as its unit would be; not granted everywhere.
+        (void)write_text("/proc/self/oom_score_adj", "-1000");
     } else {
         arrange_unit(root, sizeof root);
         if (::mkdir(options.run_dir, 0711) < 0 && errno != EEXIST)

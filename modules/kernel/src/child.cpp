@@ -70,6 +70,23 @@ struct Report {
     ::_exit(127);
 }
 
+/// The unit's protection from running out of memory is the agent's, not that of all it starts:
+/// they would outlive the customers' containers. Those that must live ask for themselves.
+void give_up_protection()
+{
+    static constexpr char file[] = "/proc/self/oom_score_adj";
+    int fd = ::open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    char sign = 0;
+    const bool is_protected = ::read(fd, &sign, 1) == 1 && sign == '-';
+    ::close(fd);
+    if (!is_protected) return;
+    fd = ::open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)!::write(fd, "0", 1);  // Raising it is everybody's right.
+    ::close(fd);
+}
+
 // The child side: no allocation, no exception, no return.
 [[noreturn]] void become(const Plan& plan)
 {
@@ -77,6 +94,7 @@ struct Report {
     int report = plan.report;
 
     if (spec.new_session && ::setsid() < 0) give_up(report, "setsid");
+    give_up_protection();
     for (const char* const* file = plan.cgroups; *file != nullptr; ++file) {
         const int fd = ::open(*file, O_WRONLY | O_CLOEXEC);
         if (fd < 0 || ::write(fd, "0", 1) < 0) give_up(report, "enter cgroup");

@@ -1,5 +1,7 @@
 #include "kernel/child.hpp"
 
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -54,6 +56,34 @@ TEST(ChildTest, SeesOnlyTheDescriptorsItWasGiven)
     ::close(leak[1]);
     ASSERT_TRUE(out) << out.error().message;
     EXPECT_EQ(*out, "0\n1\n2\n");
+}
+
+/// Runs in a process of its own, whose score no other test has.
+std::string score_of_child(const char* own)
+{
+    std::array<int, 2> said{};
+    if (::pipe2(said.data(), O_CLOEXEC) != 0) return "no pipe";
+    const pid_t parent = ::fork();
+    if (parent == 0) {
+        if (!write_existing("/proc/self/oom_score_adj", own)) ::_exit(1);
+        const auto score = run_checked({"cat", "/proc/self/oom_score_adj"});
+        if (score) (void)!::write(said[1], score->data(), score->size());
+        ::_exit(0);
+    }
+    ::close(said[1]);
+    std::array<char, 32> text{};
+    const auto got = ::read(said[0], text.data(), text.size());
+    ::close(said[0]);
+    ::waitpid(parent, nullptr, 0);
+    return got > 0 ? std::string{text.data(), static_cast<std::size_t>(got)} : "";
+}
+
+TEST(ChildTest, HasNotTheProtectionOfItsParent)
+{
+    EXPECT_EQ(score_of_child("700"), "700\n");
+    const auto score = score_of_child("-900");
+    if (score.empty()) GTEST_SKIP() << "this user may not protect himself";
+    EXPECT_EQ(score, "0\n");
 }
 
 TEST(ChildTest, MapsDescriptorsThatCrossEachOther)
