@@ -1,5 +1,6 @@
 #include "container/entry_point.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <system_error>
@@ -13,6 +14,10 @@
 
 namespace znode::container {
 namespace {
+
+constexpr std::size_t startup_limit = std::size_t{64} << 10U;
+/// The parser nests a table for each dot of a key, without a limit, and tables end recursively.
+constexpr std::ptrdiff_t startup_dots = 1024;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
@@ -85,6 +90,11 @@ Result<std::vector<std::string>> split_words(std::string_view entry_point)
 
 Result<Startup> parse_startup(std::string_view text)
 {
+    if (text.size() > startup_limit || std::ranges::count(text, '.') > startup_dots)
+        return fail(
+            Errc::invalid,
+            ".startup.toml is larger than 64 KiB or has more than " + std::to_string(startup_dots) +
+                " dots");
     const auto parsed = toml::parse(text);
     if (!parsed) {
         const auto& error = parsed.error();

@@ -51,6 +51,11 @@ B = 2
 TEST(StartupTest, OtherEntriesAreNotOurs)
 {
     EXPECT_TRUE(parse_startup("")->argv.empty());
+    // Tables nested that deep would end the process.
+    std::string deep = "a";
+    for (int i = 0; i < 32'000; ++i) deep += ".a";
+    EXPECT_EQ(parse_startup(deep + " = 1").error().code, Errc::invalid);
+    EXPECT_EQ(parse_startup(std::string(100'000, '#')).error().code, Errc::invalid);
     EXPECT_TRUE(
         parse_startup("[startup.entry]\nname = \"core.other\"\nargs.name = \"/x\"")->argv.empty());
     EXPECT_EQ(parse_startup("a = \n b").error().code, Errc::invalid);
