@@ -47,6 +47,30 @@ Task<> gather_exits(NodePlanner::Impl* impl)
     for (;;) impl->exits.post(co_await impl->resources.containers.next_exit());
 }
 
+std::string pool_fact(const std::string& name) { return "volume.pool." + name; }
+
+/// Set when each volume of this node has a note of its pool: what has none is new.
+constexpr auto all_are_noted = "volume.pools.noted";
+
+/// For volumes of an agent that noted nothing, and for a database that was begun anew. Not while a
+/// pool is away: what lies there cannot be seen.
+Task<Result<>> note_pools(NodePlanner::Impl* node)
+{
+    auto& resources = node->resources;
+    CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
+    if (noted && !noted->empty()) co_return Result<>{};
+    for (const auto& pool : co_await resources.volumes.pools())
+        if (pool.state == storage::PoolState::failed) co_return Result<>{};
+    CO_TRY(const auto volumes, co_await resources.volumes.list());
+    for (const auto& volume : volumes) {
+        if (volume.purpose == storage::Purpose::zdb) continue;
+        CO_TRY(const auto known, co_await resources.fact(pool_fact(volume.name)));
+        if (known && !known->empty()) continue;
+        CO_TRY_DO(co_await resources.set_fact(pool_fact(volume.name), volume.pool));
+    }
+    co_return co_await resources.set_fact(all_are_noted, "1");
+}
+
 }  // namespace
 
 Task<Result<>> NodePlanner::start()
@@ -55,7 +79,7 @@ Task<Result<>> NodePlanner::start()
     for (auto& container : found)
         if (container.exit) impl_->exits.post(*std::move(container.exit));
     impl_->group.spawn(gather_exits(impl_.get()));
-    co_return Result<>{};
+    co_return co_await note_pools(impl_.get());
 }
 
 Task<> NodePlanner::stop() { co_await impl_->group.drain(); }
@@ -113,8 +137,6 @@ namespace {
 
 constexpr int most_choices = 8;
 
-std::string pool_fact(const std::string& name) { return "volume.pool." + name; }
-
 }  // namespace
 
 Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSpec spec)
@@ -126,7 +148,10 @@ Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSp
     if (spec.pool.empty()) {
         // One that an agent made which noted nothing, or whose notes are lost.
         const auto there = co_await volumes.find(spec.name);
-        if (!there && there.error().code != Errc::not_found)
+        CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
+        const bool absent =
+            !there && there.error().code == Errc::unavailable && noted.value_or("") == "1";
+        if (!there && !absent && there.error().code != Errc::not_found)
             co_return tl::unexpected(there.error());
         if (there) {
             spec.pool = there->pool;
@@ -136,7 +161,9 @@ Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSp
     const bool is_new = spec.pool.empty();
     for (int choices = 1;; ++choices) {
         if (spec.pool.empty()) {
-            CO_TRY(spec.pool, co_await volumes.choose(spec));
+            auto anywhere = spec;
+            anywhere.name.clear();  // It lies nowhere.
+            CO_TRY(spec.pool, co_await volumes.choose(std::move(anywhere)));
             CO_TRY_DO(co_await resources.set_fact(key, spec.pool));
             CO_FP("engine.volume.chosen");
         }

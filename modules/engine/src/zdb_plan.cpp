@@ -9,6 +9,7 @@
 #include "grid/document.hpp"
 #include "kernel/files.hpp"
 #include "planner.hpp"
+#include "storage/kept_clock.hpp"
 
 namespace znode::engine {
 namespace {
@@ -376,6 +377,15 @@ Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t unti
     if (glance.empty() || glance.front().since > until) co_return gone;
     const auto guard = co_await zdb_turn.lock();
     CO_TRY(auto kept, co_await read_kept(this));
+    // By a lost clock: their time begins now.
+    const auto now = now_ns() / 1'000'000'000;
+    bool restamped = false;
+    for (auto& each : kept) {
+        if (each.since >= storage::first_plausible || now < storage::first_plausible) continue;
+        each.since = now;
+        restamped = true;
+    }
+    if (restamped) CO_TRY_DO(co_await write_kept(this, kept));
     while (!kept.empty() && kept.front().since <= until) {
         auto state = std::make_shared<ZdbState>(*this, kept.front().gwid);
         state->pool = kept.front().pool;

@@ -59,9 +59,10 @@ public:
     Task<Result<storage::Volume>> find(std::string name) override
     {
         const auto there = volumes.find(name);
-        if (there == volumes.end() || !is_open(there->second.pool))
-            co_return fail(Errc::not_found, "there is no volume " + name);
-        co_return there->second;
+        if (there != volumes.end() && is_open(there->second.pool)) co_return there->second;
+        for (const auto& [other, one] : pool)
+            if (!one.open) co_return fail(Errc::unavailable, "pool " + other + " is away");
+        co_return fail(Errc::not_found, "there is no volume " + name);
     }
     Task<std::vector<storage::PoolInfo>> pools() override
     {

@@ -114,6 +114,19 @@ TEST_F(PlanTest, AVolumeWithoutANoteIsNotedWhereItLies)
     EXPECT_EQ(node.facts.at("volume.pool.12-1"), "b");
 }
 
+TEST_F(PlanTest, ANewVolumeWaitsForAnAbsentPoolOnlyWhileItMayLieThere)
+{
+    node.volumes.pool["a"].open = false;
+    const auto unsure = deploy(*volume_plan());
+    node.facts["volume.pools.noted"] = "1";
+    const auto sure = deploy(*volume_plan());
+
+    ASSERT_FALSE(unsure);
+    EXPECT_TRUE(is_transient(unsure.error().code));
+    ASSERT_TRUE(sure) << sure.error().message;
+    EXPECT_EQ(node.volumes.volumes.at("12-1").pool, "b");
+}
+
 TEST_F(PlanTest, AnotherPoolIsChosenWhenTheRoomIsTakenInBetween)
 {
     node.volumes.after_choice = [&] { node.volumes.pool["a"].free = 0; };
