@@ -179,6 +179,14 @@ pid_t child_of(pid_t parent)
     return 0;
 }
 
+/// Not a test: what the one below runs as an agent, with a failpoint of its own.
+TEST(NamespaceKeeperTest, DISABLED_Agent)
+{
+    if (const char* const folder = std::getenv("ZNODE_TEST_PINS"))
+        (void)make_user_and_network(
+            1'000'000, 65536, fs::path{folder} / "user", fs::path{folder} / "net");
+}
+
 TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
 {
     const test::TempFolder folder;
@@ -189,9 +197,15 @@ TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
     const pid_t agent = ::fork();
     if (agent == 0) {
         ::setenv("ZNODE_FAILPOINTS", "userns.pin=delay:60000", 1);
-        (void)make_user_and_network(
-            1'000'000, 65536, folder.path() / "user", folder.path() / "net");
-        ::_exit(0);
+        ::setenv("ZNODE_TEST_PINS", folder.path().c_str(), 1);
+        ::fcntl(write_end.get(), F_SETFD, 0);
+        ::execl(
+            "/proc/self/exe",
+            "test",
+            "--gtest_filter=NamespaceKeeperTest.DISABLED_Agent",
+            "--gtest_also_run_disabled_tests",
+            nullptr);
+        ::_exit(1);
     }
     write_end.close();
     // Whoever has the agent's descriptors has its locks as well, and the pipes of other keepers.
