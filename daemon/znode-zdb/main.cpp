@@ -104,8 +104,8 @@ int main(int argc, char** argv)
         std::cout << "znode-zdb, 0-db protocol 2.0, format 1\n";
         return 0;
     }
-    int tell = -1;
-    if (options->background && (tell = go_to_background()) < 0)
+    const int tell = options->background ? go_to_background() : -1;
+    if (options->background && tell < 0)
         return complain({Errc::unavailable, "cannot go to the background"});
     if (auto done = serve(std::move(*options), tell); !done) return complain(done.error());
     return 0;

@@ -140,6 +140,7 @@ def new_work_is_taken(scene, disk):
     done = scene.volume(disk + "2")
     expect(done.returncode == 0, f"{disk}: refused although there is room: {done.stdout}{done.stderr}")
     print(f"     {disk}: as before {time.monotonic() - begun:.1f} s after there was room")
+    scene.grid.zgrid("workload", "delete", str(max(w["id"] for w in scene.grid.workloads())))
 
 
 def full(scene, disk):

@@ -80,10 +80,11 @@ struct Resolver::Desk {
 /// One caller's place in a search, for as long as its frame lives.
 class Resolver::Waiter {
 public:
-    Waiter(std::shared_ptr<Desk> desk, std::shared_ptr<Search> search, asio::any_io_executor loop)
-        : desk_{std::move(desk)},
-          search_{std::move(search)},
-          timer_{std::move(loop), Clock::time_point::max()}
+    Waiter(
+        std::shared_ptr<Desk> desk,
+        std::shared_ptr<Search> search,
+        const asio::any_io_executor& loop)
+        : desk_{std::move(desk)}, search_{std::move(search)}, timer_{loop, Clock::time_point::max()}
     {
         const std::scoped_lock lock{desk_->mutex};
         search_->waiters.push_back(&timer_);

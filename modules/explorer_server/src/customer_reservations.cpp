@@ -103,12 +103,9 @@ Answer<> create_reservation(Core& core, Call& call)
             400,
             "failed to process reservation state pipeline: invalid reservation object: " + why);
     };
-    // What costs most is done for customers alone.
-    if (sent.customer_tid == 0) return refused("customer_tid is required");
-    if (sent.customer_signature.empty()) return refused("customer_signature is required");
-    if (auto why = too_large(sent); !why.empty()) return refused(why);
-    TRY_DO(check_customer(core, sent));
+    // Strangers come as far as here: it has counted first, and costs little.
     if (auto why = refusal_of(sent); !why.empty()) return refused(why);
+    TRY_DO(check_customer(core, sent));
     // Consents are given to a reservation that has a number, and results by nodes.
     sent.signatures_provision = grid::List<grid::SigningSignature>::none();
     sent.signatures_delete = grid::List<grid::SigningSignature>::none();

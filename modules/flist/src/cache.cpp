@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view temporary = "tmp.";
 // Reading refreshes the time of use, but not more often: an inode written per read costs more
 // than an LRU that is a few hours off.
-constexpr time_t refresh_after = 6 * 3600;
+constexpr time_t refresh_after = time_t{6} * 3600;
 
 /// How much a process may write between two looks at the whole folder.
 constexpr std::uint64_t share_of(std::uint64_t limit)

@@ -60,8 +60,7 @@ std::optional<std::uint32_t> owner(std::int64_t number, std::string_view name)
 {
     if (number >= 0 && number <= 0xFFFFFFFE) return static_cast<std::uint32_t>(number);
     if (name == "root") return 0;
-    if (const auto decimal = to_number<std::uint32_t>(name)) return *decimal;
-    return std::nullopt;
+    return to_number<std::uint32_t>(name);
 }
 
 /// Reads one flist; used once.

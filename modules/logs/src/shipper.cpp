@@ -316,8 +316,12 @@ Task<Result<>> Shipper::find_receiver(redis::Connection* connection, const Batch
         redis::Connection::Integers got;
         CO_TRY_DO(co_await connection->send(line, config_.patience));
         CO_TRY_DO(co_await connection->receive_integers(1, &got, config_.patience));
-        had_receiver_ = got.last > 0;
-        if (had_receiver_ || Clock::now() >= end) break;
+        const bool found = got.last > 0;
+        if (found || Clock::now() >= end) {
+            // Not before: a server that ends once more meanwhile must be asked once more.
+            had_receiver_ = found;
+            break;
+        }
         co_await sleep_for(receiver_gap);
         co_await asio::this_coro::throw_if_cancelled(true);
     }

@@ -33,7 +33,7 @@ struct Reader {
             good = false;
             return value;
         }
-        std::memcpy(&value, rest.data(), sizeof value);
+        rest.copy(reinterpret_cast<char*>(&value), sizeof value);
         rest.remove_prefix(sizeof value);
         return value;
     }
@@ -182,7 +182,7 @@ Result<> Catalog::rewrite()
     FP("zdb.catalog.rewrite");
     std::string content{magic};
     for (const auto& [name, entry] : entries_) content += encode(name, entry);
-    const auto written = kernel::write_file_atomically(file_, content, 0600);
+    auto written = kernel::write_file_atomically(file_, content, 0600);
     const std::size_t length = content.size();
     wipe(content);
     // A failure after the rename leaves the new file in place: the old one is nobody's then.
