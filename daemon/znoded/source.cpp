@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "doctor.hpp"
+#include "settings.hpp"
 #include "status/json.hpp"
 #include "views.hpp"
 
@@ -344,10 +345,13 @@ Task<Result<v1::FlistList>> AgentSource::flists()
         view->set_store(flist.store);
         view->set_pid(static_cast<std::uint32_t>(flist.server));
         view->set_uid_shift(flist.uid_shift);
+        view->set_entries(static_cast<double>(flist.entries));
+        view->set_bytes(static_cast<double>(flist.bytes));
         if (const auto known = users.find(flist.key); known != users.end())
             for (const auto& gwid : known->second) view->add_workloads(gwid);
     }
-    list.set_cache_size(static_cast<double>(parts_.config.flist.cache_size));
+    list.set_cache_size(static_cast<double>(cache_limit_of(parts_.config)));
+    list.set_cache_used(static_cast<double>(co_await parts_.flists.cache_used()));
     co_return list;
 }
 

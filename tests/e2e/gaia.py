@@ -66,9 +66,12 @@ def the_status_shows_what_runs(grid):
     logs = grid.ctl(1, "logs", container["gwid"], "--tail", "500")
     expect("line 200 of 200" in logs, "znodectl logs does not show the last line")
     expect("listening on port 8000" in logs, "znodectl logs does not show the start")
-    for view, word in (("storage", "volume"), ("network", "172.20"), ("capacity", "processor"), ("doctor", "btrfs"), ("flists", "web.flist")):
+    for view, word in (("storage", "volume"), ("network", "172.20"), ("capacity", "processor"), ("doctor", "btrfs"), ("flists", "198.51.100.1:8080")):
         shown = grid.ctl(1, view)
         expect(word in shown.lower(), f"'{word}' is not in what znodectl {view} shows: {shown}")
+    flists = grid.ctl_json(1, "flists")
+    expect(flists["flists"][0]["entries"] > 1000 and flists["flists"][0]["bytes"] > 1 << 20, f"{flists}")
+    expect(flists["cache_used"] > 1 << 20, f"{flists}")
 
 
 @test

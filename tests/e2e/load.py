@@ -281,7 +281,7 @@ class Visits(Worker):
         self.last = 0.0
         super().__init__("laptop")
 
-    def ask(self, path, timeout=0.5):
+    def ask(self, path, timeout=1):
         connection = http.client.HTTPConnection(self.address, 8000, timeout=timeout)
         try:
             connection.request("GET", "/" + path)

@@ -69,6 +69,36 @@ void take_metadata(const std::string& info, MountedFlist& mounted)
             if (value.is_string()) mounted.environment[name] = value.get<std::string>();
 }
 
+/// What `znode-flist info` wrote down; nothing where that is lost.
+void take_size(const fs::path& note, FlistStatus& status)
+{
+    const auto text = kernel::read_file(note);
+    const auto json = nlohmann::json::parse(text.value_or(""), nullptr, false);
+    if (!json.is_object()) return;
+    const auto number = [&](const char* name) {
+        const auto member = json.find(name);
+        return member != json.end() && member->is_number_unsigned() ? member->get<std::uint64_t>()
+                                                                    : 0;
+    };
+    status.entries = number("entries");
+    status.bytes = number("content_bytes");
+}
+
+std::uint64_t size_on_disk(const fs::path& folder)
+{
+    std::uint64_t bytes = 0;
+    std::error_code failed;
+    fs::recursive_directory_iterator entry{folder, failed};
+    for (const fs::recursive_directory_iterator end; !failed && entry != end;
+         entry.increment(failed)) {
+        struct stat info{};
+        // Blocks come and go meanwhile.
+        if (::lstat(entry->path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
+            bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
+    }
+    return bytes;
+}
+
 class ProcessFlists : public Flists {
 public:
     ProcessFlists(asio::io_context& loop, Blocking& lane, FlistsConfig config, Log log)
@@ -131,7 +161,9 @@ public:
     Task<Result<std::vector<FlistStatus>>> list() override
     {
         std::vector<FlistStatus> all;
+        std::vector<fs::path> notes;
         for (const auto& [key, held] : held_) {
+            notes.push_back(note_of(held->record.flist));
             FlistStatus status;
             status.key = key;
             status.path = held->record.path;
@@ -146,7 +178,16 @@ public:
             status.replaced = held->replaced;
             all.push_back(std::move(status));
         }
+        co_await lane_.run([&] {
+            for (std::size_t i = 0; i < all.size(); ++i) take_size(notes[i], all[i]);
+        });
         co_return all;
+    }
+
+    Task<std::uint64_t> cache_used() override
+    {
+        const auto blocks = config_.cache_dir / "blocks";
+        co_return co_await lane_.run([&] { return size_on_disk(blocks); });
     }
 
     Task<> stop() override
@@ -156,6 +197,7 @@ public:
     }
 
 private:
+    static fs::path note_of(fs::path flist) { return flist.replace_extension(".info"); }
     fs::path mounts() const { return config_.run_dir / "flist"; }
     fs::path states() const { return config_.run_dir / "flist-state"; }
 
@@ -251,7 +293,7 @@ private:
     /// Reads the flist in a process of its own: it comes from a stranger.
     Task<Result<MountedFlist>> describe(const MountRecord* record)
     {
-        const auto note = fs::path{record->flist}.replace_extension(".info");
+        const auto note = note_of(record->flist);
         MountedFlist mounted{.key = record->key, .path = record->path, .md5 = record->md5};
         if (const auto known = kernel::read_file(note)) {
             take_metadata(*known, mounted);

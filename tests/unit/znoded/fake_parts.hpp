@@ -123,6 +123,7 @@ public:
     {
         co_return std::vector<flist::FlistStatus>{};
     }
+    Task<std::uint64_t> cache_used() override { co_return 0; }
     Task<> stop() override { co_return; }
 };
 

@@ -44,6 +44,8 @@ struct FlistStatus {
     pid_t server = 0;
     bool alive = false;          ///< The mount is there and its server runs.
     std::uint64_t replaced = 0;  ///< How often a dead server was replaced since the agent started.
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;  ///< Content of its files.
 };
 
 struct FlistsConfig {
@@ -83,6 +85,9 @@ public:
     virtual Task<Result<>> remove(std::string key) = 0;
 
     virtual Task<Result<std::vector<FlistStatus>>> list() = 0;
+
+    /// Bytes that the cache of blocks takes on its disk; looks at each file.
+    virtual Task<std::uint64_t> cache_used() = 0;
 
     /// Ends the watching of servers; mounts and servers stay. Before destruction.
     virtual Task<> stop() = 0;
