@@ -190,6 +190,14 @@ TEST(NamespaceKeeperTest, DISABLED_Agent)
 TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
 {
     const test::TempFolder folder;
+    // An agent that was not held up has pinned them.
+    struct Unpin {
+        const test::TempFolder& folder;
+        ~Unpin()
+        {
+            for (const char* name : {"user", "net"}) (void)unpin(folder.path() / name);
+        }
+    } const unpinned{folder};
     std::array<int, 2> ends{};
     ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     const Fd read_end{ends[0]};
