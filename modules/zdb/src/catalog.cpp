@@ -119,6 +119,7 @@ Result<> Catalog::open()
     rest.remove_prefix(magic.size());
     read_records(rest);
     size_ = content->size() - rest.size();
+    has_tail_ = !rest.empty();
     wipe(*content);
     TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
     return {};
@@ -191,6 +192,7 @@ Result<> Catalog::rewrite()
         return written;
     }
     rewrite_above_ = 0;
+    has_tail_ = false;
     size_ = length;
     fd_.close();
     TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
@@ -211,6 +213,12 @@ Result<> Catalog::put(const std::string& name, const CatalogEntry& entry)
     FP("zdb.catalog.put");
     if (!fd_) {
         TRY(fd_, kernel::open_file(file_.string(), O_RDWR));
+    }
+    if (has_tail_) {
+        // Records behind the damage are older than this one, and must never be read after it.
+        const int err = error_of(::ftruncate(fd_.get(), static_cast<off_t>(size_)));
+        if (err) return fail_errno(err, "cut " + file_.string());
+        has_tail_ = false;
     }
     auto record = encode(name, entry);
     auto put = kernel::pwrite_all(fd_.get(), record, static_cast<off_t>(size_));

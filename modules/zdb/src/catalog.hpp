@@ -55,6 +55,7 @@ private:
     std::filesystem::path file_;
     kernel::Fd fd_;
     std::uint64_t size_ = 0;
+    bool has_tail_ = false;            ///< Behind `size_` lies what cannot be told apart.
     std::uint64_t rewrite_above_ = 0;  ///< Not tried again before it is this long.
     std::uint64_t highest_uid_ = 0;
     bool complete_ = false;

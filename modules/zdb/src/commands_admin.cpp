@@ -118,7 +118,8 @@ void Commands::notify(const Session& by, const Command& command, Arguments argum
         }
         if (!other->mirror || by.space == nullptr) continue;
         if (other->out.size() > (std::size_t{64} << 20U)) {
-            other->dead = true;  // A mirror that does not read is no mirror.
+            other->mirror = false;  // One that does not read is none.
+            cut_off.push_back(other);
             continue;
         }
         reply_array(other->out, 3 + arguments.size());

@@ -112,8 +112,13 @@ std::string id_bytes(std::uint64_t id) { return {reinterpret_cast<const char*>(&
 
 bool Commands::readable(Session& session)
 {
-    if (!session.space->settings().frozen) return true;
-    fail(session, frozen);
+    if (session.space->settings().frozen) {
+        fail(session, frozen);
+    } else if (session.space->failed()) {
+        fail(session, "Internal Error");  // Not "empty": what is there may be well.
+    } else {
+        return true;
+    }
     return false;
 }
 
@@ -247,7 +252,8 @@ void Commands::exists(Session& session, Arguments arguments)
 {
     if (!key_given(session, arguments)) return;
     const auto found = session.space->exists(arguments[1]);
-    reply_integer(session.out, found && *found ? 1 : 0);
+    if (!found) return fail(session, "Internal Error");
+    reply_integer(session.out, *found ? 1 : 0);
 }
 
 void Commands::check(Session& session, Arguments arguments)
@@ -287,7 +293,8 @@ void Commands::keycur(Session& session, Arguments arguments)
         return readable(session) ? fail(session, "Key not found") : void();
     if (!key_given(session, arguments)) return;
     const auto found = session.space->find(arguments[1]);
-    if (!found || !*found) return fail(session, "Key not found");
+    if (!found) return fail(session, "Internal Error");
+    if (!*found) return fail(session, "Key not found");
     if (session.space->settings().mode == Mode::user)
         return reply_bulk(session.out, cursor_of(**found).bytes());
     std::uint64_t id = 0;
@@ -423,6 +430,7 @@ void Commands::history(Session& session, Arguments arguments)
 
 void Commands::dbsize(Session& session, Arguments)
 {
+    if (session.space->failed()) return fail(session, "Internal Error");
     reply_integer(session.out, static_cast<long long>(session.space->entries()));
 }
 

@@ -41,7 +41,7 @@ public:
         }
         TRY_DO(catalog_.settle());
         shared_.reserve.open(config_.data / "reserve", config_.reserve);
-        const bool power_lost = machine_went_down();
+        power_lost_ = machine_went_down();
         std::vector<std::pair<std::uint64_t, std::string>> names;
         for (const auto& [name, entry] : catalog_.entries())
             if (!entry.removed) names.emplace_back(entry.uid, name);
@@ -53,7 +53,7 @@ public:
                     Errc::invalid,
                     "namespace " + printable(name) +
                         " has another mode than --mode asks for: start without --mode");
-            load(name, entry, power_lost);
+            load(name, entry);
         }
         if (find("default") == nullptr) {
             auto made = create("default");
@@ -160,7 +160,9 @@ public:
         auto& old = impl(space);
         const CatalogEntry entry = *catalog_.find(old.name());
         auto fresh = std::make_unique<SpaceImpl>(shared_, worker_, old.name(), entry);
-        TRY_DO(fresh->load(false));
+        TRY_DO(fresh->load(power_lost_ && old.failed()));
+        // Ids that were skipped stay skipped.
+        if (!old.failed()) fresh->raise_next_id(std::max(fresh->next_id(), old.next_id()));
         fresh->configure(old.settings());
         drop(old, entry.uid);
         return add(std::move(fresh), entry.uid);
@@ -178,7 +180,6 @@ public:
     std::vector<Space*> commit() override
     {
         std::vector<Space*> failed;
-        const bool was_missing = shared_.reserve.missing();
         for (SpaceImpl* space : shared_.touched) {
             if (!space->commit()) failed.push_back(space);
             if (std::ranges::find(candidates_, space) == candidates_.end())
@@ -186,16 +187,18 @@ public:
         }
         shared_.touched.clear();
         shared_.uncommitted = 0;
-        // Whoever has dead records helps.
-        if (!was_missing && shared_.reserve.missing()) {
-            candidates_.clear();
-            for (const auto& [uid, space] : spaces_) candidates_.push_back(space.get());
-        }
         return failed;
     }
 
     Compaction compact(std::chrono::microseconds budget) override
     {
+        // A full disk: whoever has dead records helps, and asks again when there is more room to
+        // work in.
+        if (swept_ != shared_.reserve.chances()) {
+            swept_ = shared_.reserve.chances();
+            candidates_.clear();
+            for (const auto& [uid, space] : spaces_) candidates_.push_back(space.get());
+        }
         auto outcome = Compaction::idle;
         for (std::size_t i = 0; i < candidates_.size();) {
             const auto one = candidates_[i]->compact(budget);
@@ -274,16 +277,20 @@ private:
 
     Result<> mark_running()
     {
-        const auto mark = config_.data / "running";
-        TRY(const auto boot, kernel::boot_id());
-        auto written = kernel::write_file_atomically(mark, boot, 0600);
-        if (!written && shared_.reserve.give_up())
-            written = kernel::write_file_atomically(mark, boot, 0600);
-        if (written) return {};
-        // A full disk must not keep the data from its readers. The mark that is there says what it
-        // said before: at worst ids skip again.
+        auto written = write_mark();
+        if (!written && shared_.reserve.give_up()) written = write_mark();
+        if (written || written.error().code != Errc::exhausted) return written;
+        // A full disk must not keep the data from its readers.
         shared_.log->warn("no mark of a running server error=\"{}\"", written.error().message);
-        return written.error().code == Errc::exhausted ? Result<>{} : written;
+        shared_.write_mark = [this] { return write_mark().has_value(); };
+        shared_.mark_owed = true;
+        return {};
+    }
+
+    Result<> write_mark()
+    {
+        TRY(const auto boot, kernel::boot_id());
+        return kernel::write_file_atomically(config_.data / "running", boot, 0600);
     }
 
     std::vector<std::string> known_folders()
@@ -376,10 +383,10 @@ private:
                                                          : entry.first_id;
     }
 
-    void load(const std::string& name, const CatalogEntry& entry, bool power_lost)
+    void load(const std::string& name, const CatalogEntry& entry)
     {
         auto space = std::make_unique<SpaceImpl>(shared_, worker_, name, entry);
-        if (auto done = space->load(power_lost); !done) {
+        if (auto done = space->load(power_lost_); !done) {
             // One that is damaged is no reason for the others to be down.
             shared_.log->error(
                 "namespace is out of service name={} uid={:x} error=\"{}\"",
@@ -428,6 +435,8 @@ private:
     std::map<std::uint64_t, std::unique_ptr<SpaceImpl>> spaces_;
     std::map<std::string, SpaceImpl*, std::less<>> by_name_;
     std::vector<SpaceImpl*> candidates_;
+    std::uint64_t swept_ = 0;  ///< The chance of the reserve that all were asked at.
+    bool power_lost_ = false;  ///< Before this run.
 };
 
 }  // namespace

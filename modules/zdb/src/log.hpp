@@ -2,6 +2,7 @@
 // The segments of one namespace: append, group commit, read, walk. Knows records, not keys'
 // meaning.
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -30,6 +31,10 @@ struct Shared {
     std::vector<SpaceImpl*> touched;  ///< Spaces with writes since the last commit.
     std::size_t uncommitted = 0;      ///< Bytes of those writes.
     Reserve reserve;
+    /// Writes the mark of a running server: ids given out without it would be given out again after
+    /// a power loss.
+    std::function<bool()> write_mark;
+    bool mark_owed = false;
 };
 
 struct Segment {

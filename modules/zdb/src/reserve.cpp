@@ -1,6 +1,7 @@
 #include "reserve.hpp"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,21 @@ void Reserve::open(std::filesystem::path file, std::uint64_t size)
     if (size_ == 0) return;
     std::error_code ec;
     missing_ = std::filesystem::file_size(file_, ec) != size_ && !make();
+    if (missing_) look_for_room();
+}
+
+bool Reserve::spend(std::uint64_t bytes)
+{
+    if (bytes > left_) return false;
+    left_ -= bytes;
+    return true;
+}
+
+void Reserve::gain(std::uint64_t bytes)
+{
+    if (!missing_) return;
+    left_ += bytes;
+    ++chances_;
 }
 
 bool Reserve::make()
@@ -45,6 +61,8 @@ bool Reserve::give_up()
     missing_ = true;
     tried_ = std::chrono::steady_clock::now();
     if (!kernel::remove_file(file_)) return false;
+    left_ = size_ - size_ / 4;
+    ++chances_;
     // Some file systems count what is freed only with their next transaction.
     const auto folder = kernel::open_file(file_.parent_path().string(), O_RDONLY | O_DIRECTORY);
     if (folder) (void)::syncfs(folder->get());
@@ -53,9 +71,28 @@ bool Reserve::give_up()
 
 bool Reserve::still_missing()
 {
-    if (missing_ && std::chrono::steady_clock::now() - tried_ > std::chrono::seconds{1})
-        missing_ = !make();
+    if (!missing_ || std::chrono::steady_clock::now() - tried_ <= std::chrono::seconds{1})
+        return missing_;
+    missing_ = !make();
+    if (missing_) {
+        look_for_room();
+    } else {
+        ++chances_;
+    }
     return missing_;
+}
+
+/// Too little for the reserve is something to work with. Quotas may leave less than this says: then
+/// a copy fails, and the next one waits for more.
+void Reserve::look_for_room()
+{
+    struct statvfs disk{};
+    if (::statvfs(file_.parent_path().c_str(), &disk) != 0) return;
+    const auto free = std::min(std::uint64_t{disk.f_bavail} * disk.f_frsize, size_);
+    const auto room = free - std::min(free, size_ / 4);
+    if (room <= left_) return;
+    left_ = room;
+    ++chances_;
 }
 
 }  // namespace znode::zdb

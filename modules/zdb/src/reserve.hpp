@@ -17,12 +17,22 @@ public:
     bool missing() const noexcept { return missing_; }
     /// Whether it is still missing; looks for room at most once a second.
     bool still_missing();
+    /// While it is missing: takes `bytes` out of what its end has freed, for copies that will give
+    /// back more. A part of it is never given: deleting needs that.
+    bool spend(std::uint64_t bytes);
+    /// This much was freed on the disk.
+    void gain(std::uint64_t bytes);
+    /// Counts up whenever there may be more to `spend` than before.
+    std::uint64_t chances() const noexcept { return chances_; }
 
 private:
     bool make();
+    void look_for_room();
 
     std::filesystem::path file_;
     std::uint64_t size_ = 0;
+    std::uint64_t left_ = 0;
+    std::uint64_t chances_ = 0;
     bool missing_ = false;
     std::chrono::steady_clock::time_point tried_;
 };

@@ -88,6 +88,7 @@ public:
             commit();
             for (std::size_t i = 0; i < commands_.woken.size(); ++i) touch(*commands_.woken[i]);
             commands_.woken.clear();
+            for (Session* session : std::exchange(commands_.cut_off, {})) kill(*session);
             send_replies();
             close_stalled();
             keep_budget();
@@ -119,7 +120,7 @@ private:
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) refuse_one(listener);
                 return;
             }
-            if (!unix_socket && tcp_clients_ >= config_.client_limit) {
+            if (!unix_socket && tcp_clients_ >= config_.client_limit && !make_place()) {
                 turn_away(fd);
                 continue;
             }
@@ -140,6 +141,23 @@ private:
             sessions_.push_back(session.release());
             ++commands_.stats.clients;
         }
+    }
+
+    /// Ends the client that has been silent for longest, so that silence cannot shut the port.
+    bool make_place()
+    {
+        Session* silent = nullptr;
+        for (Session* session : sessions_) {
+            if (session->dead || session->unix_socket || session->mirror || session->listed ||
+                session->ready || !session->waiting_for.empty() || !session->out.empty())
+                continue;
+            if (silent == nullptr || session->heard < silent->heard) silent = session;
+        }
+        if (silent == nullptr || steady_clock::now() - silent->heard < config_.silence_limit)
+            return false;
+        log_->debug("client closed: silent, and its place is needed");
+        kill(*silent);
+        return true;
     }
 
     void turn_away(const kernel::Fd& fd)
@@ -177,7 +195,7 @@ private:
                 if (!session.dead) make_ready(session);
             }
             if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !session.dead &&
-                held_ <= config_.buffer_limit) {
+                has_memory(session)) {
                 receive(session);
                 if (!session.dead) serve(session);
             }
@@ -192,6 +210,7 @@ private:
                 session.in.prepare(std::clamp(session.wanted, read_step, read_in_one_turn));
             const auto got = ::recv(session.fd.get(), into.data(), into.size(), 0);
             if (got > 0) {
+                session.heard = steady_clock::now();
                 session.in.commit(static_cast<std::size_t>(got));
                 commands_.stats.received += static_cast<std::uint64_t>(got);
                 taken += static_cast<std::size_t>(got);
@@ -203,6 +222,12 @@ private:
             kill(session);
             return;
         }
+    }
+
+    /// Whether it may cost more. The agent's socket always may.
+    bool has_memory(const Session& session) const
+    {
+        return session.unix_socket || held_ <= config_.buffer_limit;
     }
 
     bool may_serve(const Session& session) const
@@ -229,9 +254,13 @@ private:
     void serve(Session& session)
     {
         touch(session);
-        while (may_serve(session) && held_ <= config_.buffer_limit) {
+        while (may_serve(session) && has_memory(session)) {
             if (!session.mget.empty()) {
+                // Nothing makes its replies a second time: they are of what is committed.
+                if (engine_.uncommitted() > 0) commit();
                 commands_.continue_mget(session);
+                settle(session);
+                count(session);
                 continue;
             }
             const auto parsed = parse_request(session.in.view().substr(session.taken), arguments_);
@@ -253,7 +282,7 @@ private:
             count(session);
         }
         // Whoever is left after this turn goes on.
-        if (!session.dead && held_ > config_.buffer_limit) make_ready(session);
+        if (!session.dead && !has_memory(session)) make_ready(session);
     }
 
     void execute(Session& session, std::size_t size)
@@ -364,17 +393,25 @@ private:
         touched_.clear();
     }
 
-    /// Who leaves its replies lie keeps memory that others need.
+    /// Whether it keeps us from something for too long: from sending, or from the rest of a
+    /// request.
+    bool is_stalled(const Session& session, steady_clock::time_point now) const
+    {
+        if (session.dead || session.unix_socket) return false;
+        if (session.out_mark > 0) return now - session.took >= config_.stall_limit;
+        return !session.in.empty() && session.waiting_for.empty() && session.mget.empty() &&
+               !session.ready && now - session.heard >= config_.stall_limit;
+    }
+
+    /// Who leaves its replies lie, or a request unfinished, keeps memory that others need.
     void close_stalled()
     {
         const auto now = steady_clock::now();
         if (now < next_look_) return;
         next_look_ = now + std::min<milliseconds>(config_.stall_limit / 4, milliseconds{5000});
         for (Session* session : sessions_) {
-            if (session->dead || session->unix_socket || session->out_mark == 0 ||
-                now - session->took < config_.stall_limit)
-                continue;
-            log_->debug("client closed: it does not take its replies");
+            if (!is_stalled(*session, now)) continue;
+            log_->debug("client closed: it neither takes its replies nor ends its request");
             kill(*session);
         }
     }
@@ -389,6 +426,7 @@ private:
     {
         const std::size_t held =
             session.dead || session.unix_socket ? 0 : large(session.in) + large(session.out);
+        if (session.held == 0 && held > 0) session.holds_since = steady_clock::now();
         held_ += held;
         held_ -= std::exchange(session.held, held);
     }
@@ -400,7 +438,8 @@ private:
         std::vector<Session*> holders;
         for (Session* session : sessions_)
             if (!session->dead && session->held > 0) holders.push_back(session);
-        std::ranges::sort(holders, std::greater{}, &Session::held);
+        // Who is quick has given it back before its turn comes.
+        std::ranges::sort(holders, {}, &Session::holds_since);
         std::size_t closed = 0;
         for (Session* session : holders) {
             if (held_ <= config_.buffer_limit) break;

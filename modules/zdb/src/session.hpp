@@ -33,6 +33,9 @@ struct Session {
     unsigned interest = 0;   ///< What epoll watches.
     std::size_t wanted = 1;  ///< Bytes missing of the request that came in part.
     std::size_t held = 0;    ///< Memory of both buffers, as counted by the server.
+    std::chrono::steady_clock::time_point holds_since;  ///< Since when `held` is not 0.
+    /// When its last byte came.
+    std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
     /// When the client last took a byte of its replies, or had none to take.
     std::chrono::steady_clock::time_point took = std::chrono::steady_clock::now();
 
@@ -81,6 +84,8 @@ public:
     Stats stats;
     /// Sessions that wait or mirror: the only ones that hear of other sessions' commands.
     std::vector<Session*> watchers;
+    /// Sessions that the server has to end.
+    std::vector<Session*> cut_off;
     /// Sessions that got a reply out of turn.
     std::vector<Session*> woken;
 

@@ -322,6 +322,8 @@ SetOutcome SpaceImpl::set(
     }
     // What is left belongs to those who make room.
     if (shared_.reserve.still_missing()) return SetOutcome::broken;
+    if (sequential && shared_.mark_owed) shared_.mark_owed = !shared_.write_mark();
+    if (sequential && shared_.mark_owed) return SetOutcome::broken;
     if (sequential && !ids_open_) {
         const auto opened = ids_.open();
         if (!opened) {

@@ -52,8 +52,9 @@ public:
     void reset_dirty() override { dirty_.clear(); }
 
     /// After a `load` that failed: all it is asked is answered with an error, and nothing on disk
-    /// is touched.
-    void close_down() noexcept { failed_ = true; }
+    /// is touched. `next_id` is beyond all that was ever given out.
+    void close_down();
+    bool failed() const noexcept override { return failed_; }
 
     /// Whether writes wait for `commit`.
     bool pending() const noexcept { return log_.pending() > 0; }
@@ -117,6 +118,7 @@ private:
     std::uint64_t disk_limit() const noexcept;
     /// Whether it is about to reach that.
     bool pressed() const noexcept;
+    bool may_copy();
     bool compact_record(const Record& record);
     Compaction finish_compacting();
     std::uint32_t segment_limit() const noexcept;
@@ -140,6 +142,7 @@ private:
     std::set<std::uint32_t> dirty_;
     std::string value_buffer_;
     Place compacting_;                           ///< Next record to look at; segment 0: not begun.
+    bool paid_ = false;                          ///< The reserve has room for this compaction.
     std::uint32_t moved_to_ = 0;                 ///< First segment that has records moved by it.
     std::shared_ptr<std::atomic<int>> flushed_;  ///< 0 under way, 1 done, -1 failed.
 };

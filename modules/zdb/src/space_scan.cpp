@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.hpp"
 #include "kernel/files.hpp"
 #include "space.hpp"
 
@@ -55,6 +56,31 @@ Result<> SpaceImpl::load(bool after_power_loss)
         state_.next_id += id_gap;
     committed_ = state_;
     return {};
+}
+
+void SpaceImpl::close_down()
+{
+    failed_ = true;
+    if (settings_.mode != Mode::sequential) return;
+    // What follows the newest header that can be read has at most so many records, and so has the
+    // array of ids.
+    std::uint64_t newest = first_id_;
+    std::uint64_t bytes = 0;
+    std::error_code ec;
+    std::filesystem::directory_iterator entry{log_.folder(), ec};
+    for (const std::filesystem::directory_iterator end; !ec && entry != end; entry.increment(ec)) {
+        std::error_code gone;
+        const auto size = entry->file_size(gone);
+        if (!gone) bytes += size;
+        const auto number = to_number<std::uint32_t>(entry->path().stem().string());
+        const auto fd = kernel::open_file(entry->path().string(), O_RDONLY);
+        if (!number || !fd) continue;
+        const auto header = read_segment_header(fd->get(), log_.uid(), *number);
+        if (header) newest = std::max(newest, header->next_id);
+    }
+    const auto array = std::filesystem::file_size(ids_.file(), ec);
+    if (!ec) newest = std::max<std::uint64_t>(newest, array / sizeof(IdEntry));
+    state_.next_id = newest + bytes / sizeof(RecordHeader) + id_gap;
 }
 
 Result<Scanned> SpaceImpl::scan_active(
@@ -164,7 +190,7 @@ Result<> SpaceImpl::replay_ids(std::uint32_t from, Scanned& last)
                 std::memcpy(&id, key.data(), sizeof id);
                 const Place place = header.kind == Kind::value ? Place{at, offset} : Place{};
                 ids_.put(id, place, header.payload_length);
-                // A full disk: all stays in memory, tried once more at the end.
+                // A full disk: all stays in memory, and the end of the segment tries once more.
                 if (written && (offset >> 20U) != (last.end >> 20U)) written = ids_.commit();
                 last.end = offset;
             };
@@ -177,7 +203,7 @@ Result<> SpaceImpl::replay_ids(std::uint32_t from, Scanned& last)
             counters_.data_faults += scanned.faults;
             state_.next_id = std::max(state_.next_id, scanned.next_id);
         }
-        if (written) written = ids_.commit();
+        written = ids_.commit();
         if (!written && written.error().code != Errc::exhausted) return written;
     }
     return {};
@@ -304,15 +330,27 @@ Compaction SpaceImpl::finish_compacting()
     flushed_.reset();
     if (state < 0) return Compaction::idle;
     const std::uint32_t number = compacting_.segment;
+    const std::uint32_t size = log_.segments()[number].size;
     compacting_ = {};
+    paid_ = false;
     if (const auto dropped = log_.drop_oldest(); !dropped) {
         note(dropped.error());
         return Compaction::idle;
     }
+    shared_.reserve.gain(size);
     (void)shared_.reserve.still_missing();
     dirty_.erase(number);
     (void)kernel::remove_file(hint_of(number));  // Derived; start ignores one without a segment.
     return worth_compacting() ? Compaction::busy : Compaction::idle;
+}
+
+/// On a full disk copies may only take what the whole of them fits into: an end that is never
+/// reached gives nothing back.
+bool SpaceImpl::may_copy()
+{
+    if (paid_ || !shared_.reserve.missing()) return true;
+    paid_ = shared_.reserve.spend(log_.segments().begin()->second.live + sizeof(SegmentHeader));
+    return paid_;
 }
 
 Compaction SpaceImpl::compact(std::chrono::microseconds budget)
@@ -321,7 +359,7 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
     if (pending()) return Compaction::busy;
     if (flushed_) return finish_compacting();
     if (!compacting_) {
-        if (log_.segments().empty() || !worth_compacting()) return Compaction::idle;
+        if (log_.segments().empty() || !worth_compacting() || !may_copy()) return Compaction::idle;
         if (log_.segments().size() == 1) {
             rotate();
             if (!log_.begin_segment(settings_.mode, name_, state_.next_id)) return Compaction::idle;
@@ -329,6 +367,7 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
         compacting_ = {oldest_segment(), sizeof(SegmentHeader)};
         moved_to_ = log_.active();
     }
+    if (!may_copy()) return Compaction::idle;
     // Who writes at its limit waits for this.
     if (pressed()) budget *= 8;
     const auto until = std::chrono::steady_clock::now() + budget;

@@ -110,25 +110,33 @@ private:
 /// A znode-zdb in a folder of its own, killed with the test.
 class LiveServer {
 public:
-    explicit LiveServer(Words arguments = {}) : arguments_{std::move(arguments)} { start(); }
+    explicit LiveServer(Words arguments = {}, Words environment = {})
+        : arguments_{std::move(arguments)}, environment_{std::move(environment)}
+    {
+        start();
+    }
     ~LiveServer() { kill(); }
+
+    /// Of the next start.
+    void set_environment(Words environment) { environment_ = std::move(environment); }
 
     /// Returns once it serves: it goes to the background by itself then.
     void start()
     {
         const auto at = folder_.path();
         kernel::ChildSpec spec{
-            .argv = {
-                std::string{ZNODE_BIN_DIR} + "/znode-zdb",
-                "--data",
-                at / "data",
-                "--index",
-                at / "index",
-                "--socket",
-                socket(),
-                "--background",
-                "--logfile",
-                at / "log"}};
+            .argv =
+                {std::string{ZNODE_BIN_DIR} + "/znode-zdb",
+                 "--data",
+                 at / "data",
+                 "--index",
+                 at / "index",
+                 "--socket",
+                 socket(),
+                 "--background",
+                 "--logfile",
+                 at / "log"},
+            .environment = environment_};
         spec.argv.insert(spec.argv.end(), arguments_.begin(), arguments_.end());
         const auto output = kernel::run_program(spec, {}, std::chrono::seconds{60});
         ASSERT_TRUE(output) << output.error().message;
@@ -175,6 +183,7 @@ private:
 
     test::TempFolder folder_;
     Words arguments_;
+    Words environment_;
     pid_t pid_ = 0;
 };
 

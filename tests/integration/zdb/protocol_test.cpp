@@ -61,6 +61,129 @@ TEST(ZdbProtocolTest, AClientThatDoesNotReadCostsABoundedBuffer)
     for (int i = 0; i < 500; ++i) ASSERT_GT(talk.raw_reply().size(), std::size_t{1} << 20U);
 }
 
+/// What a pipeline of a write, a read and nonsense is told.
+Words told_with(const std::string& failpoint)
+{
+    LiveServer server{{}, {"ZNODE_FAILPOINTS=" + failpoint}};
+    Talk talk{server.socket()};
+    talk.send(Talk::encode({"SET", "k", "value"}) + Talk::encode({"GET", "k"}) + "*-1\r\n");
+    Words told;
+    for (auto reply = talk.raw_reply(); !reply.empty(); reply = talk.raw_reply())
+        told.push_back(std::move(reply));
+    return told;
+}
+
+TEST(ZdbProtocolTest, NonsenseBehindAWriteThatTheDiskRefusedEndsTheConnectionOnce)
+{
+    const Words good{"$1\r\nk\r\n", "$5\r\nvalue\r\n", "-Internal memory error\r\n"};
+    EXPECT_EQ(told_with("zdb.commit.write=enospc@99"), good);
+    EXPECT_EQ(told_with("zdb.commit.write=eio@1"), good);
+
+    const auto refused = told_with("zdb.commit.write=enospc");
+    ASSERT_EQ(refused.size(), 3U);
+    EXPECT_EQ(refused[0][0], '-');
+    EXPECT_EQ(refused[1], "$-1\r\n");
+    EXPECT_EQ(refused[2], good[2]);
+}
+
+TEST(ZdbProtocolTest, AnMgetIsAnsweredWholeThoughTheWriteBehindItIsRefused)
+{
+    LiveServer server;
+    ASSERT_EQ(Talk{server.socket()}.ask({"SET", "a", "one"}), "$1\r\na\r\n");
+    server.kill();
+    server.set_environment({"ZNODE_FAILPOINTS=zdb.commit.write=enospc"});
+    server.start();
+    Talk talk{server.socket()};
+    talk.send(
+        Talk::encode({"MGET", "a", "b"}) + Talk::encode({"SET", "c", "v"}) +
+        Talk::encode({"GET", "a"}));
+    EXPECT_EQ(talk.raw_reply(), "*2\r\n$3\r\none\r\n$-1\r\n");
+    EXPECT_EQ(talk.raw_reply()[0], '-');
+    EXPECT_EQ(talk.raw_reply(), "$3\r\none\r\n");
+}
+
+TEST(ZdbProtocolTest, IdsAreKnownThoughTheirIndexHasNoRoom)
+{
+    constexpr int count = 40;
+    const std::string value(100'000, 'v');  // Several steps of the replay.
+    LiveServer server;
+    {
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"NSNEW", "ids"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"NSSET", "ids", "mode", "seq"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+        for (int i = 0; i < count; ++i)
+            ASSERT_EQ(talk.ask({"SET", "", value + std::to_string(i)})[0], '$');
+    }
+    server.kill();
+    std::filesystem::remove_all(server.folder() / "index");
+    server.set_environment({"ZNODE_FAILPOINTS=zdb.ids.write=enospc;zdb.commit.write=eio@1"});
+    server.start();
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+    EXPECT_EQ(talk.ask({"DBSIZE"}), ":" + std::to_string(count) + "\r\n");
+    // Refused at first, then done: what was replayed is not undone with it.
+    EXPECT_EQ(talk.ask({"SET", "", "new"})[0], '$');
+    for (int i = 0; i < count; ++i) {
+        std::string id(8, '\0');
+        id[0] = static_cast<char>(i);
+        EXPECT_EQ(talk.ask({"LENGTH", id})[0], ':') << i;
+    }
+}
+
+TEST(ZdbProtocolTest, WhatCouldNotBeLoadedIsNotSaidToBeEmpty)
+{
+    LiveServer server;
+    {
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"NSNEW", "a"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SET", "k", "value"}), "$1\r\nk\r\n");
+    }
+    server.kill();
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator{server.folder() / "data"})
+        if (entry.path().filename() == "1.seg") {
+            std::fstream file{entry.path(), std::ios::in | std::ios::out | std::ios::binary};
+            file.seekp(20);
+            file.write("damage", 6);
+        }
+    server.start();
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+    for (const Words& question :
+         std::vector<Words>{{"GET", "k"}, {"EXISTS", "k"}, {"KEYCUR", "k"}, {"DBSIZE"}, {"SCAN"}})
+        EXPECT_EQ(talk.ask(question), "-Internal Error\r\n") << question[0];
+}
+
+TEST(ZdbProtocolTest, BehindTheDamageOfACatalogNothingOldComesBack)
+{
+    LiveServer server;
+    for (const auto* name : {"a", "b"})
+        ASSERT_EQ(Talk{server.socket()}.ask({"NSNEW", name}), "+OK\r\n");
+    server.kill();
+    {
+        std::fstream file{
+            server.folder() / "data/catalog", std::ios::in | std::ios::out | std::ios::binary};
+        file.seekp(16);  // The length of the first record.
+        file.write("\xff\xff\xff\xff", 4);
+    }
+    server.set_environment({"ZNODE_FAILPOINTS=zdb.catalog.rewrite=enospc"});
+    server.start();
+    {
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"NSNEW", "a"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SET", "k", "value"}), "$1\r\nk\r\n");
+    }
+    server.kill();
+    server.set_environment({});
+    server.start();
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "a"}), "+OK\r\n");
+    EXPECT_EQ(talk.ask({"GET", "k"}), "$5\r\nvalue\r\n");
+}
+
 /// A small disk below the data of a server.
 class SmallDisk {
 public:

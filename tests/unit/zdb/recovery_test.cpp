@@ -6,6 +6,7 @@
 
 #include "catalog.hpp"
 #include "format.hpp"
+#include "reserve.hpp"
 #include "zdb_fixture.hpp"
 
 namespace znode::zdb {
@@ -307,6 +308,37 @@ TEST_F(EngineTest, ANamespaceNearItsBoundGivesSpaceBackSoon)
         ASSERT_LT(space("q").disk_bytes(), 384 * mib + 24 * mib + 128 * mib);
     }
     EXPECT_LT(space("q").disk_bytes(), 384 * mib + 24 * mib + 64 * mib);
+}
+
+TEST_F(EngineTest, NoIdComesBackWhenADamagedNamespaceIsEmptied)
+{
+    open();
+    for (int i = 0; i < 100; ++i) put(ids(), "", std::string(100, static_cast<char>('a' + i % 26)));
+    const auto given = ids().next_id();
+    flip(segment(ids(), 1), 20);
+    kill_and_open();
+    ASSERT_TRUE(engine->find("ids")->failed());
+
+    const auto made = engine->empty(*engine->find("ids"));
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_FALSE((*made)->failed());
+    EXPECT_GE((*made)->next_id(), given);
+}
+
+TEST_F(EngineTest, AReserveIsSpentOnceAndGrowsByWhatIsFreed)
+{
+    constexpr std::uint64_t kib = 1024;
+    Reserve reserve;
+    reserve.open(folder.path() / "reserve", 1024 * kib);
+    EXPECT_FALSE(reserve.missing());
+    EXPECT_FALSE(reserve.spend(1)) << "it is not given up";
+    ASSERT_TRUE(reserve.give_up());
+    const auto chances = reserve.chances();
+    EXPECT_TRUE(reserve.spend(700 * kib));
+    EXPECT_FALSE(reserve.spend(100 * kib)) << "that is for those who delete";
+    reserve.gain(100 * kib);
+    EXPECT_GT(reserve.chances(), chances);
+    EXPECT_TRUE(reserve.spend(100 * kib));
 }
 
 }  // namespace

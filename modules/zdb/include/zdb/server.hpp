@@ -21,12 +21,15 @@ struct ServerConfig {
     bool protect = false;  ///< `default` is read-only without the admin password.
     std::uint64_t default_maxsize = 0;
     bool delete_again_ok = false;  ///< DEL of a deleted id answers OK.
-    /// TCP clients at a time; further ones are told so. The unix socket is always open.
+    /// TCP clients at a time. A further one takes the place of the one that has been silent for
+    /// longest, or is told so. The unix socket is always open.
     std::size_t client_limit = 4096;
-    /// Memory for requests and replies of all TCP clients; beyond it those who hold most are
-    /// closed.
+    /// Who was silent for less keeps its place.
+    std::chrono::milliseconds silence_limit = std::chrono::seconds{10};
+    /// Memory for requests and replies of all TCP clients; beyond it those who have held
+    /// some for longest are closed.
     std::size_t buffer_limit = std::size_t{256} << 20U;
-    /// How long a TCP client may leave its replies untaken.
+    /// How long a TCP client may leave its replies untaken, or a request unfinished.
     std::chrono::milliseconds stall_limit = std::chrono::seconds{60};
 };
 
