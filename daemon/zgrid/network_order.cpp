@@ -208,8 +208,12 @@ Result<NetworkPlan> plan_network_order(
             if (const auto old = std::exchange(member.workload, 0); old != 0)
                 plan.network.ending.push_back(old);
     }
-    for (const auto& member : plan.network.members)
-        if (member.workload == 0) plan.changed = true;
+    for (const auto& member : plan.network.members) {
+        if (member.workload != 0) continue;
+        plan.changed = true;
+        // Files of former versions have none, and without it nobody knows what was ordered already.
+        if (plan.network.token.empty()) plan.network.token = new_token();
+    }
     return plan;
 }
 

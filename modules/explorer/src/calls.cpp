@@ -107,6 +107,28 @@ Task<Result<http::Reply>> Calls::fetch(
     co_return std::move(*reply);
 }
 
+std::string Calls::Place::text() const
+{
+    const auto number = std::to_string(page);
+    return size == 0 ? number : number + "&size=" + std::to_string(size);
+}
+
+bool Calls::Place::make_smaller()
+{
+    constexpr std::int64_t usual_size = 100;
+    if (size == 1) return false;
+    size = (size == 0 ? usual_size : size) / 10;
+    page = (page - 1) * 10 + 1;
+    pages = page;  // The next answer tells.
+    most_pages *= 10;
+    return true;
+}
+
+bool Calls::is_too_large(const Error& error) const
+{
+    return failure_.status == 413 || error.code == Errc::exhausted;
+}
+
 std::int64_t Calls::pages_of(const http::Reply& reply)
 {
     return to_number<std::int64_t>(reply.headers.get("Pages")).value_or(1);

@@ -49,21 +49,29 @@ public:
         co_return std::move(*document);
     }
 
-    /// All pages of a list, page after page as `Pages` says.
+    /// All pages of a list, page after page as `Pages` says; smaller ones where one is too large.
     template <class T>
     Task<Result<std::vector<T>>> list(std::string path, std::string key_id)
     {
         std::vector<T> all;
         const std::string joint = path.find('?') == path.npos ? "?page=" : "&page=";
-        for (std::int64_t page = 1, pages = 1; page <= pages && page <= most_pages; ++page) {
-            CO_TRY(
-                const auto reply,
-                co_await send(http::Method::get, path + joint + std::to_string(page), {}, key_id));
-            auto some = grid::list_from_json<T>(reply.body);
-            if (!some) co_return misunderstood("GET " + path, std::move(some).error());
+        Place at;
+        while (at.page <= at.pages && at.page <= at.most_pages) {
+            auto reply = co_await send(http::Method::get, path + joint + at.text(), {}, key_id);
+            if (!reply) {
+                if (is_too_large(reply.error()) && at.make_smaller()) continue;
+                co_return tl::unexpected(std::move(reply).error());
+            }
+            auto some = grid::list_from_json<T>(reply->body, page_limits);
+            if (!some) {
+                // It may be one of too many values.
+                if (reply->body.size() >= large_page && at.make_smaller()) continue;
+                co_return misunderstood("GET " + path, std::move(some).error());
+            }
             if (some->empty()) break;
             std::ranges::move(*some, std::back_inserter(all));
-            pages = pages_of(reply);
+            at.pages = pages_of(*reply);
+            ++at.page;
         }
         co_return all;
     }
@@ -72,7 +80,24 @@ public:
     const identity::Identity& self() const noexcept { return self_; }
 
 private:
-    static constexpr std::int64_t most_pages = 10'000;
+    /// As much as an HTTP client keeps of an answer.
+    static constexpr grid::json::Limits page_limits{.bytes = std::size_t{64} << 20U};
+    static constexpr std::size_t large_page = std::size_t{1} << 20U;
+
+    /// Where the reading of a list is.
+    struct Place {
+        std::int64_t page = 1;
+        std::int64_t pages = 1;
+        std::int64_t size = 0;  ///< Of a page; 0: the explorer's, which is 100.
+        std::int64_t most_pages = 10'000;
+
+        std::string text() const;
+        /// Goes on with pages of a tenth. False when they have one entry already.
+        bool make_smaller();
+    };
+
+    /// Whether a smaller page would be answered.
+    bool is_too_large(const Error& error) const;
     static std::int64_t pages_of(const http::Reply& reply);
     static tl::unexpected<Error> misunderstood(std::string_view intent, Error error);
 

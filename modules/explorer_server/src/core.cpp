@@ -85,6 +85,24 @@ Refusal::Refusal(Error error)
 {
 }
 
+bool append_to_page(std::string& list, std::string_view item)
+{
+    // One document can't be shown on a smaller page.
+    const bool is_first = list.size() <= 1;
+    if (!is_first && list.size() + item.size() >= list_page_bytes) return false;
+    if (!is_first) list += ',';
+    list += item;
+    return true;
+}
+
+tl::unexpected<Refusal> page_too_large()
+{
+    return refuse(
+        413,
+        "the page is larger than " + std::to_string(list_page_bytes) +
+            " bytes; ask for a smaller page size");
+}
+
 Answer<> check_length(std::string_view text, std::string_view what, std::size_t longest)
 {
     if (text.size() <= longest) return http::Reply{};

@@ -98,18 +98,28 @@ inline constexpr grid::json::Limits stored_limits{
 /// How large a document may be as it is stored. Nodes read entries of 1 MiB at most; what is
 /// ordered leaves room for the signatures and results that are still to come.
 inline constexpr std::size_t largest_order = std::size_t{640} << 10U;
+inline constexpr std::size_t largest_result = std::size_t{256} << 10U;
 inline constexpr std::size_t largest_workload = (std::size_t{1} << 20U) - 128;
+static_assert(largest_order + largest_result + (std::size_t{64} << 10U) < largest_workload);
 inline constexpr std::size_t largest_reservation_order = std::size_t{1} << 20U;
+inline constexpr std::size_t largest_part_result = std::size_t{64} << 10U;
+inline constexpr std::size_t largest_results = std::size_t{2} << 20U;  ///< Of all parts together.
 inline constexpr std::size_t largest_reservation = std::size_t{4} << 20U;
+static_assert(
+    largest_reservation_order + largest_results + (std::size_t{512} << 10U) < largest_reservation);
 inline constexpr std::size_t largest_proof = std::size_t{256} << 10U;
-inline constexpr std::size_t largest_node = std::size_t{4} << 20U;
-inline constexpr std::size_t largest_farm = std::size_t{1} << 20U;
+/// What a node or farm says of itself, proofs and addresses apart: a hundred of them are a page.
+inline constexpr std::size_t largest_self = std::size_t{64} << 10U;
+inline constexpr std::size_t largest_node = std::size_t{4} << 20U;  ///< With its proofs.
+inline constexpr std::size_t largest_farm = std::size_t{1} << 20U;  ///< With its addresses.
 inline constexpr std::size_t largest_pool = std::size_t{4} << 20U;
 inline constexpr std::size_t largest_small = std::size_t{64} << 10U;  ///< Everything else.
 inline constexpr std::size_t longest_line = 4096;  ///< Names, hosts, addresses of e-mail.
 inline constexpr std::size_t longest_description = 16U << 10U;
-/// A page of a list ends behind the document that brings it beyond this.
-inline constexpr std::size_t list_page_bytes = std::size_t{32} << 20U;
+/// A page of a list that gets larger is refused, unless it has one document only.
+inline constexpr std::size_t list_page_bytes = std::size_t{8} << 20U;
+/// Who reads waits for the next visit once a visit has answered so much.
+inline constexpr std::size_t visit_bytes = std::size_t{32} << 20U;
 
 /// The document as it is stored. Errc::invalid when it is larger than this.
 template <class T>
@@ -123,6 +133,12 @@ Result<std::string> stored_text(const T& document, std::string_view what, std::s
                 std::to_string(largest));
     return text;
 }
+/// Appends to a page: a JSON list that has its first bracket. False, and nothing appended, when the
+/// page would get too large.
+bool append_to_page(std::string& list, std::string_view item);
+/// 413: whoever asked must ask for smaller pages.
+tl::unexpected<Refusal> page_too_large();
+
 /// 400 for a text of a document that is longer than this.
 Answer<> check_length(std::string_view text, std::string_view what, std::size_t longest);
 
@@ -155,8 +171,11 @@ public:
     std::optional<http::Reply> refuse_head(const http::Request& request, std::int64_t now);
     /// The same for several: those that write in their order, with one transaction and so one wait
     /// for the disk, then those that read. A refused one leaves nothing behind and harms no other.
-    std::vector<http::Reply> handle_all(
-        const std::vector<const http::Request*>& requests, std::int64_t now);
+    /// Beyond `room` bytes of answers those that read have none: they are to be handed in again.
+    std::vector<std::optional<http::Reply>> handle_all(
+        const std::vector<const http::Request*>& requests,
+        std::int64_t now,
+        std::size_t room = visit_bytes);
 
     /// Ends what empty pools can't pay any more, and what was ordered until now; when to look again
     /// (unix seconds).
@@ -227,19 +246,19 @@ public:
         }));
         return found;
     }
-    /// A page of documents as a JSON list, each shown after `edit`. Ends early when it gets too
-    /// large.
+    /// A page of documents as a JSON list, each shown after `edit`; refused when it gets too large.
     template <class T, class Edit>
-    Result<std::string> list_of(
+    Answer<std::string> list_of(
         std::string_view sql, const std::vector<store::Value>& values, const Edit& edit)
     {
         std::string list = "[";
+        bool fits = true;
         TRY_DO(each_document<T>(sql, values, [&](T& document) {
             edit(document);
-            if (list.size() > 1) list += ',';
-            list += grid::to_json(document);
-            return list.size() < list_page_bytes;
+            fits = append_to_page(list, grid::to_json(document));
+            return fits;
         }));
+        if (!fits) return page_too_large();
         return std::move(list) + "]";
     }
     template <class T>
@@ -360,6 +379,8 @@ Answer<> hub_put(Core& core, Call& call);
 
 // Shared by several subjects.
 
+/// Whether the request publishes a flist, as far as its head tells.
+bool publishes(const http::Request& head);
 /// 401 unless the request is signed by a user; gives the user's id.
 Answer<std::int64_t> signing_user(Core& core, const Call& call);
 /// Whether a valid user's signature over at least these headers is there.

@@ -157,9 +157,7 @@ Answer<> list_reservations(Core& core, Call& call)
             continue;
         }
         if (!*reservation) continue;
-        if (reply.body.size() > 1) reply.body += ',';
-        reply.body += grid::to_json(**reservation);
-        if (reply.body.size() >= list_page_bytes) break;
+        if (!append_to_page(reply.body, grid::to_json(**reservation))) return page_too_large();
     }
     reply.body += "]\n";
     return reply;

@@ -37,11 +37,20 @@ Answer<> check_addresses(const grid::Farm& farm)
         400, "a farm can not have more than " + std::to_string(most_addresses) + " addresses");
 }
 
+/// What a farm says of itself; how many addresses it may have is counted.
+Answer<> check_farm_size(grid::Farm farm)
+{
+    farm.ipaddresses = {};
+    TRY_DO(stored_text(farm, "farm", largest_self));
+    return http::Reply{};
+}
+
 Answer<grid::Farm> farm_of_body(const Call& call)
 {
     TRY(auto farm, body_of<grid::Farm>(call));
     TRY_DO(check_length(farm.email, "email", longest_line));
     TRY_DO(check_addresses(farm));
+    TRY_DO(check_farm_size(farm));
     if (!farm.email.empty() && !is_email(farm.email))
         return refuse(400, "invalid email address: " + farm.email);
     return farm;

@@ -81,6 +81,16 @@ Answer<Named> named_by(Core& core, const Call& call, std::string_view text, cons
     return Named{*std::move(reservation), gwid};
 }
 
+/// How large the result of one part may be: whatever the others' nodes say, there is room for it,
+/// and for the end of each part.
+Result<std::size_t> room_of_result(Core& core, const Reservation& reservation)
+{
+    TRY(const auto parts,
+        core.db.integer("SELECT count(*) FROM part WHERE reservation = ?", {reservation.id}));
+    const auto count = static_cast<std::size_t>(std::max<std::int64_t>(parts.value_or(1), 1));
+    return std::min(largest_part_result, largest_results / count);
+}
+
 /// Takes the node's result of this workload out of the list.
 std::optional<grid::WorkloadResult> take_result(
     const Named& named, const std::string& node, grid::List<grid::WorkloadResult>& results)
@@ -165,11 +175,13 @@ Answer<> put_part_result(
     auto& reservation = named.reservation;
     if (reservation.next_action != NextAction::deploy) return null_reply(201);
 
-    (void)take_result(named, node,
-                      reservation.results);  // The new one is in its place.
     result.workload_id = named.gwid.text();
     result.node_id = node;
     result.epoch.unix = call.now;
+    TRY(const auto room, room_of_result(core, reservation));
+    TRY_DO(stored_text(result, "result", room));
+    (void)take_result(named, node,
+                      reservation.results);  // The new one is in its place.
     const auto state = result.state;
     reservation.results.push_back(std::move(result));
     TRY_DO(core.dequeue(node, named.gwid.id, named.gwid.workload_id));

@@ -263,6 +263,8 @@ Answer<> put_result(Core& core, Call& call)
     result.workload_id = document.gwid().text();
     result.node_id = call.parts[0];
     result.epoch.unix = call.now;
+    // Signatures and the end are still to come.
+    TRY_DO(stored_text(result, "result", largest_result));
     document.result = result;
     if (result.state == ResultState::ok) {
         TRY(auto pool, core.pool(document.pool_id));

@@ -30,14 +30,19 @@ Answer<> must_be_itself(const Call& call, std::string_view signer, std::string_v
             " while you are " + printable(signer));
 }
 
+/// What a node says of itself; its proofs have their own limit, and are shown to who asks for them.
+Answer<> check_node_size(grid::Node node)
+{
+    node.proofs = {};
+    TRY_DO(stored_text(node, "node", largest_self));
+    return http::Reply{};
+}
+static_assert(largest_self + most_proofs * (largest_proof + 1) < largest_node);
+
 /// Stores what a node says of itself. Only registration brings back one that its farmer removed.
 Answer<> save_report(Core& core, const grid::Node& node, unsigned status)
 {
-    // Room for the proofs is left to the proofs.
-    const std::size_t room =
-        largest_node -
-        (node.proofs.size() < most_proofs ? most_proofs - node.proofs.size() : 0) * largest_proof;
-    TRY_DO(stored_text(node, "node", room));
+    TRY_DO(check_node_size(node));
     if (!node.deleted) TRY_DO(core.save_node(node));
     return null_reply(status);
 }
@@ -184,6 +189,7 @@ Answer<> register_node(Core& core, Call& call)
     node.deleted = false;
     // What is proven is proven anew after each start.
     node.proofs = grid::List<grid::RawJson>::none();
+    TRY_DO(check_node_size(node));
     TRY_DO(core.save_node(node));
     if (is_new)
         core.log->info(

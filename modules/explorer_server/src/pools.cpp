@@ -176,12 +176,23 @@ Answer<> get_pool(Core& core, Call& call)
 Answer<> list_pools(Core& core, Call& call)
 {
     TRY(const auto owner, integer_of(call.part(0)));
+    // All of them, as the originals have it; in pages for who asks for a size.
+    const bool in_pages = call.argument("size").has_value();
+    const auto paging = Paging::of(call);
     TRY(auto list,
         core.list_of<grid::Pool>(
-            "SELECT document FROM pool WHERE owner = ? ORDER BY id",
-            {owner},
+            "SELECT document FROM pool WHERE owner = ? ORDER BY id LIMIT ? OFFSET ?",
+            {owner,
+             in_pages ? paging.size : std::int64_t{-1},
+             in_pages ? paging.offset() : std::int64_t{0}},
             [&](grid::Pool& pool) { sync_pool(pool, call.now); }));
-    return json_reply(200, std::move(list));
+    auto reply = json_reply(200, std::move(list));
+    if (in_pages) {
+        TRY(const auto total,
+            core.db.integer("SELECT count(*) FROM pool WHERE owner = ?", {owner}));
+        paging.mark(reply, total.value_or(0));
+    }
+    return reply;
 }
 
 Answer<> get_payment(Core& core, Call& call)

@@ -5,21 +5,12 @@
 #include <map>
 #include <string>
 
-#include <boost/asio/ip/address.hpp>
+#include "http/server.hpp"
 
 namespace znode::explorer_server {
 
-/// Whose bucket an address is: hosts of IPv6 have 2^64 addresses each, so their network's.
-inline std::string bucket_of(const std::string& address)
-{
-    namespace ip = boost::asio::ip;
-    boost::system::error_code no_address;
-    const auto parsed = ip::make_address_v6(address, no_address);
-    if (no_address) return address;
-    if (parsed.is_v4_mapped()) return ip::make_address_v4(ip::v4_mapped, parsed).to_string();
-    const auto bytes = parsed.to_bytes();
-    return std::string{bytes.begin(), bytes.begin() + 8};
-}
+/// Whose bucket an address is.
+inline std::string bucket_of(const std::string& address) { return http::network_of(address); }
 
 /// So many requests of one address: a bucket each, filled with time. Bounded: addresses whose
 /// bucket is full again are forgotten.

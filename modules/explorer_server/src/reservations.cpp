@@ -19,6 +19,14 @@ constexpr std::size_t longest_metadata = 1024;
 constexpr std::size_t most_parts = 2000;
 constexpr std::size_t most_told = std::size_t{16} << 20U;
 
+/// Bytes of a text as a document tells it: some characters take six.
+std::size_t bytes_told(std::string_view text)
+{
+    std::string told;
+    grid::json::append_string(told, text);
+    return told.size();
+}
+
 bool all_results_ok(const Reservation& reservation)
 {
     std::set<std::pair<std::string_view, std::string_view>> good;
@@ -95,10 +103,11 @@ std::string too_large(const Reservation& reservation)
     if (count > most_parts)
         return "more than " + std::to_string(most_parts) + " workloads; use several reservations";
     // Each node is told the whole of a network, once for each of its resources there.
-    // And the description and its signers with each of them.
+    // And the texts of the order and its signers with each of them.
     const auto signers =
         data.signing_request_provision.signers.size() + data.signing_request_delete.signers.size();
-    std::size_t told = count * (data.description.size() + 256 * signers);
+    std::size_t told =
+        count * (bytes_told(data.description) + bytes_told(reservation.metadata) + 256 * signers);
     for (const auto& network : data.networks)
         told += network.network_resources.size() * grid::to_json(network).size();
     if (told > most_told) return "too much to tell its nodes; use several reservations";

@@ -325,6 +325,17 @@ Answer<> Core::dispatch(const http::Request& request, std::int64_t now)
     return page_not_found();
 }
 
+bool publishes(const http::Request& head)
+{
+    if (head.method != Method::put) return false;
+    Call call{.request = head, .target = http::parse_target(head.target), .parts = {}};
+    std::vector<std::string_view> pieces;
+    const auto table = table_of(call, pieces, true);
+    const auto found = find(call, table, pieces);
+    return found.route != nullptr && found.route->handle == hub_put &&
+           call.target.path.ends_with(".flist");
+}
+
 bool Core::reads_hub(const http::Request& request) const
 {
     if (options.hub.empty() || (request.method != Method::get && request.method != Method::head))
@@ -408,8 +419,8 @@ Reply Core::handle(const http::Request& request, std::int64_t now)
     return reply_to(request, *std::move(answer));
 }
 
-std::vector<Reply> Core::handle_all(
-    const std::vector<const http::Request*>& requests, std::int64_t now)
+std::vector<std::optional<Reply>> Core::handle_all(
+    const std::vector<const http::Request*>& requests, std::int64_t now, std::size_t room)
 {
     std::vector<std::optional<Answer<>>> answers(requests.size());
     const auto together = [&]() -> Result<> {
@@ -432,12 +443,15 @@ std::vector<Reply> Core::handle_all(
         if (!written)
             log->warn("requests are written one by one error=\"{}\"", committed.error().message);
     }
-    std::vector<Reply> replies;
-    replies.reserve(requests.size());
-    for (std::size_t i = 0; i < requests.size(); ++i)
-        replies.push_back(
-            written && answers[i] ? reply_to(*requests[i], *std::move(answers[i]))
-                                  : handle(*requests[i], now));
+    std::vector<std::optional<Reply>> replies(requests.size());
+    std::size_t built = 0;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (written && answers[i])
+            replies[i] = reply_to(*requests[i], *std::move(answers[i]));
+        else if (built < room || !only_reads(*requests[i]))
+            replies[i] = handle(*requests[i], now);
+        if (replies[i]) built += replies[i]->body.size();
+    }
     return replies;
 }
 

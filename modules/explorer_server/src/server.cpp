@@ -164,7 +164,7 @@ private:
     /// A visit to the database, and what it leaves for the loop. The core itself is the lane's.
     struct Visit {
         std::vector<Place> visitors;
-        std::vector<Reply> replies;
+        std::vector<std::optional<Reply>> replies;
         std::set<std::string> woken;
         bool timer_changed = false;
     };
@@ -278,11 +278,15 @@ private:
         busy_ = false;
         wake(visit.woken);
         if (visit.timer_changed) timer_changed_.notify();
+        // Whose answer would have been too much at once comes first next time.
+        for (std::size_t i = visit.visitors.size(); i > 0; --i)
+            if (!visit.replies[i - 1]) queue_.push_front(std::move(visit.visitors[i - 1]));
         // The next are in while these write to their clients.
         if (!queue_.empty()) let_in();
         for (std::size_t i = 0; i < visit.visitors.size(); ++i) {
+            if (!visit.replies[i]) continue;
             const auto& place = visit.visitors[i];
-            place.visitor->reply = std::move(visit.replies[i]);
+            place.visitor->reply = *std::move(visit.replies[i]);
             asio::post(loop_, place.resume);
         }
     }
@@ -415,10 +419,7 @@ http::ServerLimits server_limits(const Options& options)
     if (!options.hub.empty()) {
         limits.body = std::uint64_t{64} << 20U;
         limits.body_of = [most = limits.body](const Request& head) {
-            const bool publishes = head.method == http::Method::put &&
-                                   !head.target.starts_with("/api/") &&
-                                   !head.target.starts_with("/explorer/");
-            return publishes ? most : usual;
+            return publishes(head) ? most : usual;
         };
     }
     limits.connections = 16'384;

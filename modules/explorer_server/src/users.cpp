@@ -22,7 +22,7 @@ Answer<> save_user(Core& core, const grid::User& user)
     TRY_DO(check_length(user.email, "email", longest_line));
     TRY_DO(check_length(user.host, "host", longest_line));
     TRY_DO(check_length(user.description, "description", longest_description));
-    TRY(auto text, stored_text(user, "user", 4 * largest_small));
+    TRY(auto text, stored_text(user, "user", largest_small));
     TRY_DO(core.db.run(
         "INSERT INTO user (id, name, email, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET email = excluded.email, document = excluded.document",

@@ -93,7 +93,9 @@ Answer<> public_ip(Core& core, const grid::Workload& workload, bool take)
     if (farm) {
         const auto found =
             std::ranges::find(farm->ipaddresses, wanted->ipaddress, &grid::FarmIp::address);
-        if (found != farm->ipaddresses.end() && found->reservation_id == 0) {
+        // Former versions gave it to what still waits for consent.
+        if (found != farm->ipaddresses.end() &&
+            (found->reservation_id == 0 || found->reservation_id == workload.id)) {
             if (!take) return http::Reply{};
             found->reservation_id = workload.id;
             TRY_DO(core.save_farm(*farm));
@@ -258,9 +260,7 @@ Answer<> list_workloads(Core& core, Call& call)
             continue;
         }
         if (!*workload) continue;
-        if (list.size() > 1) list += ',';
-        list += show(**workload);
-        if (list.size() >= list_page_bytes) break;
+        if (!append_to_page(list, show(**workload))) return page_too_large();
     }
     reply.body = list + "]\n";
     return reply;

@@ -1,5 +1,6 @@
 #include "connection.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.hpp"
@@ -11,6 +12,8 @@ namespace {
 constexpr std::size_t write_piece = std::size_t{256} << 10U;
 /// So much of a body must come within `ServerLimits::body_time`.
 constexpr std::size_t body_piece = std::size_t{1} << 20U;
+/// Each of these in a whole answer is worth `ServerLimits::write_more`.
+constexpr std::size_t reply_piece = std::size_t{64} << 10U;
 
 /// Cuts the stream when the time is over. Cheaper than a race per read: one timer, no coroutine.
 class Watchdog {
@@ -70,11 +73,15 @@ public:
     }
     Task<Result<>> put(std::string_view bytes)
     {
-        // A deadline for each piece: who reads slowly gets a large answer whole all the same.
+        // A deadline for each piece: who reads slowly gets a large answer whole all the same. What
+        // is in memory until its end has one for the whole besides.
         do {
             const auto piece = bytes.substr(0, write_piece);
             bytes.remove_prefix(piece.size());
-            watchdog_.arm(patience_);
+            const auto left = until_ - Clock::now();
+            if (left <= Duration::zero())
+                co_return fail(Errc::timeout, "the answer takes too long");
+            watchdog_.arm(std::min(patience_, left));
             auto sent = co_await stream_.write(asio::buffer(piece));
             watchdog_.disarm();
             if (!sent) co_return sent;
@@ -82,38 +89,16 @@ public:
         co_return Result<>{};
     }
     std::uint64_t written() const noexcept { return written_; }
+    /// All must be written by then.
+    void end_by(Clock::time_point until) { until_ = until; }
 
 private:
     Stream& stream_;
     Watchdog& watchdog_;
     Duration patience_;
+    Clock::time_point until_ = Clock::time_point::max();
     bool chunked_;
     std::uint64_t written_ = 0;
-};
-
-/// What one request's body takes of the memory that all have together, while it is there.
-class BodyShare {
-public:
-    explicit BodyShare(ConnectionContext& context) : context_{context} {}
-    ~BodyShare() { share() -= held_; }
-    BodyShare(const BodyShare&) = delete;
-    BodyShare& operator=(const BodyShare&) = delete;
-
-    /// Says how much there is now; false when it is too much for all.
-    bool hold(std::uint64_t bytes)
-    {
-        share() -= held_;
-        held_ = bytes;
-        share() += held_;
-        return share() <= (is_small() ? most_small_body_bytes : most_body_bytes);
-    }
-
-private:
-    bool is_small() const { return held_ <= small_body; }
-    std::uint64_t& share() { return is_small() ? context_.small_body_bytes : context_.body_bytes; }
-
-    ConnectionContext& context_;
-    std::uint64_t held_ = 0;
 };
 
 class Connection {
@@ -123,6 +108,7 @@ public:
         : context_{context}, state_{state}, stream_{*state.stream}, watchdog_{loop, stream_}
     {
         peer_.address = stream_.remote_address();
+        network_ = network_of(peer_.address);
         if (auto who = peer_credentials(stream_)) peer_.credentials = *who;
     }
 
@@ -130,19 +116,22 @@ public:
     {
         while (!context_.stopping) {
             RequestParser parser{context_.limits.header, context_.limits.body};
-            BodyShare share{context_};
+            Holding share{network_};
             if (!co_await receive(&parser, &share)) co_return;
             ++context_.counters.requests;
             auto reply = co_await context_.handler(parser.request(), peer_);
             const bool keep = parser.keep_alive() && !context_.stopping;
             const bool is_head = parser.request().method == Method::head;
+            const auto size = reply.body.size();
+            Holding reply_share{network_};
+            if (!reply_share.hold(context_.shares.of_reply(size), size)) reply = too_many_answers();
             if (!co_await send(&reply, keep, is_head, parser.knows_chunks()) || !keep) co_return;
         }
     }
 
 private:
     /// Reads one request; answers broken ones itself. False: the connection is over.
-    Task<bool> receive(RequestParser* parser, BodyShare* share)
+    Task<bool> receive(RequestParser* parser, Holding* share)
     {
         state_.idle = inbox_.empty();
         watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
@@ -162,8 +151,10 @@ private:
                 co_await refuse(parser->refusal(), fed.error().message);
                 co_return false;
             }
-            if (in_body && !share->hold(parser->request().body.size() + inbox_.size())) {
+            if (in_body && !has_room(parser->request().body.size(), share)) {
                 watchdog_.disarm();
+                // What is not counted any more must not stay while the refusal is sent.
+                std::string{}.swap(parser->request().body);
                 co_await refuse(503, "too many large requests at once; try again in a moment");
                 co_return false;
             }
@@ -200,6 +191,20 @@ private:
         }
         watchdog_.disarm();
         co_return true;
+    }
+
+    bool has_room(std::uint64_t body, Holding* share)
+    {
+        return share->hold(context_.shares.of_request(body), body + inbox_.size());
+    }
+
+    static Reply too_many_answers()
+    {
+        Reply reply{
+            .status = 503, .body = "too many large answers at once; try again in a moment\n"};
+        reply.headers.set("Content-Type", "text/plain; charset=utf-8");
+        reply.headers.set("Retry-After", "1");
+        return reply;
     }
 
     /// Whether nothing would be saved by looking at the head alone.
@@ -248,6 +253,8 @@ private:
         const auto length = reply->stream ? reply->stream_length.value_or(0) : reply->body.size();
         auto message = head_of(*reply, bodiless ? Framing::none : Framing::length, length, keep);
         PieceWriter out{stream_, watchdog_, context_.limits.write_time, false};
+        const auto pieces = static_cast<std::int64_t>(reply->body.size() / reply_piece);
+        out.end_by(Clock::now() + context_.limits.write_time + context_.limits.write_more * pieces);
         if (is_head || bodiless) co_return !!co_await out.put(message);
         // One write for what is small: one packet.
         if (reply->body.size() <= (64U << 10U)) {
@@ -289,6 +296,7 @@ private:
     Stream& stream_;
     Watchdog watchdog_;
     Peer peer_;
+    std::string network_;  ///< Whose share of the memory it is.
     std::string inbox_;
     std::array<char, 16U << 10U> buffer_;
 };

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "http/server.hpp"
+#include "shares.hpp"
 
 namespace znode::http {
 
@@ -14,15 +15,8 @@ struct ConnectionContext {
     ServerLimits limits;
     ServerCounters counters;
     bool stopping = false;
-    std::uint64_t body_bytes = 0;        ///< Of all requests that are being received or answered.
-    std::uint64_t small_body_bytes = 0;  ///< The same of those with small bodies.
+    Shares shares;  ///< Of requests that are being received or answered, and of answers.
 };
-
-/// So much is held of bodies, all connections together: who sends the first large one beyond it is
-/// asked to come again. Small ones have a share of their own, which large ones can't use up.
-inline constexpr std::uint64_t most_body_bytes = std::uint64_t{256} << 20U;
-inline constexpr std::uint64_t most_small_body_bytes = std::uint64_t{128} << 20U;
-inline constexpr std::uint64_t small_body = std::uint64_t{256} << 10U;
 
 /// One connection's place in the server's list.
 struct ConnectionState {

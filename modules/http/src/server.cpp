@@ -3,6 +3,8 @@
 #include <list>
 #include <map>
 
+#include <boost/asio/ip/address.hpp>
+
 #include "async/event.hpp"
 #include "async/task_group.hpp"
 #include "connection.hpp"
@@ -106,6 +108,17 @@ private:
 };
 
 }  // namespace
+
+std::string network_of(const std::string& address)
+{
+    namespace ip = asio::ip;
+    boost::system::error_code no_address;
+    const auto parsed = ip::make_address_v6(address, no_address);
+    if (no_address) return address;
+    if (parsed.is_v4_mapped()) return ip::make_address_v4(ip::v4_mapped, parsed).to_string();
+    const auto bytes = parsed.to_bytes();
+    return std::string{bytes.begin(), bytes.begin() + 8};
+}
 
 std::unique_ptr<Server> make_server(
     asio::io_context& loop, Handler handler, ServerLimits limits, Log log, HeadCheck check)

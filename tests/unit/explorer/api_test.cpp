@@ -249,6 +249,36 @@ TEST_F(ApiTest, ListsComeWithAllTheirPages)
     EXPECT_EQ(client.asked[1].target, "/api/v1/farms?owner=7&page=2");
 }
 
+TEST_F(ApiTest, APageThatIsTooLargeIsAskedForInSmallerOnes)
+{
+    client.answer(200, R"([{"id":1,"name":"a"}])", {{"Pages", "2"}});
+    client.answer(413, R"({"error":"ask for a smaller page size"})");
+    client.answer(200, R"([{"id":2,"name":"b"}])", {{"Pages", "12"}});
+    client.answer(200, R"([{"id":3,"name":"c"}])", {{"Pages", "12"}});
+
+    const auto farms = run(loop, customer->farms(7));
+
+    ASSERT_TRUE(farms) << farms.error().message;
+    EXPECT_EQ(farms->size(), 3U);
+    EXPECT_EQ(client.asked[1].target, "/api/v1/farms?owner=7&page=2");
+    EXPECT_EQ(client.asked[2].target, "/api/v1/farms?owner=7&page=11&size=10");
+    EXPECT_EQ(client.asked[3].target, "/api/v1/farms?owner=7&page=12&size=10");
+
+    for (int i = 0; i < 3; ++i) client.answer(413, R"({"error":"too large"})");
+    EXPECT_EQ(run(loop, customer->farms(7)).error().code, Errc::invalid) << "not even one";
+}
+
+TEST_F(ApiTest, APageMayBeAsLargeAsAnAnswer)
+{
+    const std::string name(std::size_t{5} << 20U, 'x');
+    client.answer(200, R"([{"id":1,"name":")" + name + R"("},{"id":2,"name":")" + name + R"("}])");
+
+    const auto farms = run(loop, customer->farms(7));
+
+    ASSERT_TRUE(farms) << farms.error().message;
+    EXPECT_EQ(farms->size(), 2U);
+}
+
 TEST_F(ApiTest, WithoutAUserIdNothingIsSent)
 {
     const auto stranger = identity::Identity::generate();

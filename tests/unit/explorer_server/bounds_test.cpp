@@ -70,6 +70,66 @@ TEST_F(BoundsTest, APageOfWorkEndsByItsSizeAndTheCursorWithIt)
     EXPECT_EQ(rest.headers.get("x-last-id"), "12");
 }
 
+TEST_F(BoundsTest, APageOfAListThatIsTooLargeIsRefusedAndASmallerOneIsWhole)
+{
+    for (int i = 0; i < 18; ++i) {
+        auto order = grid_.volume();
+        order.description = std::string(std::size_t{500} << 10U, 'x');
+        ASSERT_EQ(grid_.create(order).status, 201U);
+    }
+    const auto refused = grid_.get("/reservations/workloads");
+    EXPECT_EQ(refused.status, 413U);
+    EXPECT_NE(refused.body.find("smaller page size"), std::string::npos);
+    const auto page = grid_.get("/reservations/workloads?size=10");
+    EXPECT_EQ(page.status, 200U);
+    EXPECT_EQ(SmallGrid::json(page).size(), 10U);
+    EXPECT_EQ(page.headers.get("Pages"), "2");
+}
+
+TEST_F(BoundsTest, PoolsComeInPagesForWhoAsksForASize)
+{
+    ASSERT_EQ(grid_.post("/reservations/pools", grid_.pool_request(0, 1, 1)).status, 201U);
+    const auto path = "/reservations/pools/owner/" + grid_.customer.key_id;
+    EXPECT_EQ(SmallGrid::json(grid_.get(path + "?page=1")).size(), 2U);
+    const auto second = grid_.get(path + "?page=2&size=1");
+    ASSERT_EQ(SmallGrid::json(second).size(), 1U);
+    EXPECT_EQ(SmallGrid::json(second).at(0).at("pool_id"), 2);
+    EXPECT_EQ(second.headers.get("Pages"), "2");
+}
+
+TEST_F(BoundsTest, NodesAndFarmsSayLittleOfThemselves)
+{
+    const auto path = "/nodes/" + grid_.node.key_id;
+    const auto registered_as = [&](const std::string& hostname) {
+        const Json registration{
+            {"node_id", grid_.node.key_id},
+            {"hostname", hostname},
+            {"farm_id", 1},
+            {"os_version", "1"},
+            {"public_key_hex", grid_.node_identity.public_key_hex()},
+            {"location", {{"country", "Austria"}}}};
+        return grid_.post("/nodes", registration.dump(), grid_.node).status;
+    };
+    EXPECT_EQ(registered_as(std::string(70'000, 'x')), 400U);
+    EXPECT_EQ(registered_as("host"), 201U);
+    Json ports;
+    ports["ports"] = Json::array();
+    for (int i = 0; i < 20'000; ++i) ports["ports"].push_back(10'000);
+    EXPECT_EQ(grid_.post(path + "/ports", ports.dump(), grid_.node).status, 400U);
+    // Proofs are something else.
+    const Json capacity{
+        {"capacity", {{"cru", 8}}}, {"hypervisor", Json::array({std::string(200'000, 'x')})}};
+    EXPECT_EQ(grid_.post(path + "/capacity", capacity.dump(), grid_.node).status, 200U);
+    EXPECT_EQ(grid_.post(path + "/uptime", R"({"uptime":60})", grid_.node).status, 200U);
+
+    const Json farm{
+        {"name", "farm"},
+        {"threebot_id", std::stoll(grid_.farmer.key_id)},
+        {"iyo_organization", std::string(70'000, 'x')},
+        {"wallet_addresses", {{{"asset", "TFT"}, {"address", "G"}}}}};
+    EXPECT_EQ(grid_.put("/farms/1", farm.dump(), grid_.farmer).status, 400U);
+}
+
 TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStartsAndGivenBackWhereItIs)
 {
     auto credit = Json::parse(grid_.pool_request(grid_.pool, 0, 0));
@@ -159,6 +219,27 @@ TEST_F(ReservationTest, ManyPartsAreCountedBeforeTheSignatureIsLookedAt)
     sent["customer_signature"] = std::string(128, '0');
     const auto reply = send(http::Method::post, "", sent.dump());
     EXPECT_NE(reply.body.find("more than 2000 workloads"), std::string::npos) << reply.body;
+}
+
+TEST_F(ReservationTest, WhatNodesAreToldIsCountedAsItIsWritten)
+{
+    const auto answer = [&](int more, const std::string& description, const std::string& metadata) {
+        auto order = data();
+        const auto zdb = order["zdbs"][0];
+        for (int i = 0; i < more; ++i) order["zdbs"].push_back(zdb);
+        order["description"] = description;
+        auto sent = request(order);
+        sent["metadata"] = metadata;
+        sent["customer_signature"] = std::string(128, '0');
+        return send(http::Method::post, "", sent.dump()).body;
+    };
+    const std::string too_much = "too much to tell its nodes";
+    EXPECT_NE(answer(500, std::string(16'384, '<'), "").find(too_much), std::string::npos);
+    EXPECT_NE(
+        answer(1200, std::string(8'192, 'x'), std::string(1024, '<')).find(too_much),
+        std::string::npos)
+        << "the metadata with them";
+    EXPECT_EQ(answer(500, std::string(16'384, 'x'), "").find(too_much), std::string::npos);
 }
 
 TEST(PoolEndTest, TheOtherUnitsOfADryPoolRunOutInTheirTime)
@@ -265,7 +346,9 @@ TEST(LimitsTest, LargeBodiesAreForPublishingOnly)
         return limits.body_of({.method = method, .target = target});
     };
     EXPECT_EQ(most(http::Method::put, "/anna/web.flist"), limits.body);
-    EXPECT_EQ(most(http::Method::put, "/api/v1/users/1"), std::uint64_t{8} << 20U);
+    for (const std::string other :
+         {"/api/v1/users/1", "/anna", "/anna/b/web.flist", "//api/v1/web.flist", "/anna/web"})
+        EXPECT_EQ(most(http::Method::put, other), std::uint64_t{8} << 20U) << other;
     EXPECT_EQ(most(http::Method::post, "/anna/web.flist"), std::uint64_t{8} << 20U);
 }
 

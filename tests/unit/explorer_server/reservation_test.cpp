@@ -62,6 +62,22 @@ TEST_F(ReservationTest, OneFailureEndsAllOfIt)
     EXPECT_EQ(results.back().at("message"), "no room");
 }
 
+TEST_F(ReservationTest, AResultThatWouldFillTheDocumentIsRefused)
+{
+    const auto id = created();
+    grid::WorkloadResult result;
+    result.state = ResultState::ok;
+    result.message = std::string(70'000, 'x');
+    result.data.text = R"({"Port":9900})";
+    result.signature = grid_.node.identity->sign_hex(grid::result_signing_bytes(result));
+    const auto path = "/workloads/1-2/" + grid_.node.key_id;
+    const auto refused = send(http::Method::put, path, grid::to_json(result), grid_.node);
+    EXPECT_EQ(refused.status, 400U) << refused.body;
+    EXPECT_EQ(reservation(id).at("results").size(), 0U);
+    EXPECT_EQ(report(grid_.node, "1-2", ResultState::ok).status, 201U);
+    EXPECT_EQ(reservation(id).at("results").size(), 1U);
+}
+
 TEST_F(ReservationTest, ExpiresByTheClockAlone)
 {
     const auto id = created();

@@ -32,7 +32,10 @@ protected:
     {
         std::vector<const http::Request*> all;
         for (const auto& request : requests) all.push_back(&request);
-        return core->handle_all(all, 1'600'000'000);
+        std::vector<http::Reply> replies;
+        for (auto& reply : core->handle_all(all, 1'600'000'000))
+            replies.push_back(reply ? *std::move(reply) : http::Reply{.status = 0});
+        return replies;
     }
     std::int64_t users() { return core->db.integer("SELECT count(*) FROM user").value().value(); }
 
@@ -58,6 +61,22 @@ TEST_F(TogetherTest, EachIsAnsweredForItself)
     EXPECT_EQ(replies[4].status, 201U);
     EXPECT_EQ(SmallGrid::json(replies[5]).size(), 1U);
     EXPECT_EQ(users(), 2);
+}
+
+TEST_F(TogetherTest, WhoReadsWaitsForTheNextVisitWhenAnswersAreMany)
+{
+    const http::Request list{.target = "/api/v1/users"};
+    const auto first = user_named("alice");
+    const auto second = user_named("bob");
+    const auto replies = core->handle_all({&list, &list, &first, &second}, 1'600'000'000, 1);
+
+    ASSERT_EQ(replies.size(), 4U);
+    EXPECT_TRUE(replies[0]) << "at least one is answered";
+    EXPECT_FALSE(replies[1]);
+    ASSERT_TRUE(replies[2]);
+    ASSERT_TRUE(replies[3]);
+    EXPECT_EQ(replies[2]->status, 201U);
+    EXPECT_EQ(replies[3]->status, 201U);
 }
 
 TEST_F(TogetherTest, WhenTheDiskIsFullWhoHasRoomIsTakenAndWhoHasNoneIsTold)

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "small_grid.hpp"
+#include "store/database.hpp"
 
 namespace znode::explorer_server {
 namespace {
@@ -83,6 +84,15 @@ TEST_F(WorkloadTest, LateNewsChangeNothing)
     EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
     EXPECT_EQ(action(grid_.workload(id)), 6);
     EXPECT_EQ(test::SmallGrid::json(grid_.get("/reservations/pools/1")).at("active_su"), 0);
+}
+
+TEST_F(WorkloadTest, AResultThatWouldFillTheDocumentIsRefused)
+{
+    const auto id = grid_.create_volume();
+    const auto refused = grid_.report(id, ResultState::ok, std::string(300'000, 'x'));
+    EXPECT_EQ(refused.status, 400U) << refused.body;
+    EXPECT_EQ(grid_.workload(id).at("result").at("workload_id"), "");
+    EXPECT_EQ(grid_.report(id, ResultState::ok).status, 201U);
 }
 
 TEST_F(WorkloadTest, OnlyTheNodeItselfSpeaksOfItsWorkloads)
@@ -236,6 +246,38 @@ TEST_F(ConsentTest, APoolThatIsUsedUpMeanwhileRefusesTheLastSignature)
         small.post("/reservations/pools", small.pool_request(small.pool, 0, 100'000)).status, 201U);
     EXPECT_EQ(sign(), 201U);
     EXPECT_EQ(action(small.workload(1)), 3);
+}
+
+TEST_F(ConsentTest, AnAddressThatAFormerVersionGaveItIsItsOwn)
+{
+    auto credit = Json::parse(grid_.pool_request(grid_.pool, 0, 0));
+    credit["data_reservation"]["ipv4us"] = 1'000'000;
+    credit["json"] = credit["data_reservation"].dump();
+    credit["customer_signature"] =
+        grid_.customer_identity.sign_hex(credit["json"].get<std::string>());
+    ASSERT_EQ(grid_.post("/reservations/pools", credit.dump()).status, 201U);
+    const std::string address = R"([{"address":"185.1.2.3/24","gateway":"185.1.2.1"}])";
+    ASSERT_EQ(grid_.post("/farms/1/ip", address, grid_.farmer).status, 200U);
+    auto order = grid_.volume();
+    order.workload_type = grid::WorkloadType::public_ip;
+    order.data = grid::PublicIp{*grid::IpRange::parse("185.1.2.3/24")};
+    const auto id = ask(order);
+
+    grid_.close();
+    {
+        auto database = store::Database::open(grid_.options.data / "explorer.db");
+        ASSERT_TRUE(database) << database.error().message;
+        ASSERT_TRUE(database->run(
+            "UPDATE farm SET document = replace(document, '\"reservation_id\":0', "
+            "'\"reservation_id\":" +
+            std::to_string(id) + "')"));
+    }
+    grid_.open();
+    const auto farm = test::SmallGrid::json(grid_.get("/farms/1"));
+    ASSERT_EQ(farm.at("ipaddresses").at(0).at("reservation_id"), id);
+    const auto reply = consent(id, grid_.farmer_identity, farmer());
+    EXPECT_EQ(reply.status, 201U) << reply.body;
+    EXPECT_EQ(action(grid_.workload(id)), 3);
 }
 
 TEST_F(ConsentTest, TheCustomerMayEndWhatWaitsForConsent)

@@ -33,6 +33,21 @@ protected:
             into->append(buffer.data(), *got);
         }
     }
+    /// Asks, then takes its time with the answer; how much of it came.
+    static Task<std::size_t> read_slowly(Endpoint from, std::string request, Duration pause)
+    {
+        std::size_t came = 0;
+        auto stream = co_await connect(from, 1s);
+        if (!stream) co_return came;
+        (void)co_await (*stream)->write(asio::buffer(request));
+        std::vector<char> buffer(std::size_t{256} << 10U);
+        for (;;) {
+            const auto got = co_await (*stream)->read_some(asio::buffer(buffer));
+            if (!got || *got == 0) co_return came;
+            came += *got;
+            co_await sleep_for(pause);
+        }
+    }
     std::string send_raw(std::vector<std::string> pieces, Duration pause = 0s)
     {
         start();
@@ -132,6 +147,17 @@ TEST_F(RobustnessTest, ALongBodyMayTakeLongAsLongAsItComes)
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n"};
     for (int i = 0; i < 6; ++i) pieces.emplace_back(std::size_t{512} << 10U, 'x');
     EXPECT_EQ(status_of(send_raw(pieces, 200ms)), "200") << "longer than one MiB may take";
+}
+
+TEST_F(RobustnessTest, AWholeAnswerHasADeadlineToo)
+{
+    limits.write_time = 50ms;
+    limits.write_more = 0ms;
+    start();
+    const std::size_t size = std::size_t{3} << 20U;
+    const auto request = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: " +
+                         std::to_string(size) + "\r\n\r\n" + std::string(size, 'x');
+    EXPECT_LT(drive(read_slowly(where, request, 10ms)), size) << "each piece would be in time";
 }
 
 TEST_F(RobustnessTest, TwoLengthsAreRefused)

@@ -75,6 +75,21 @@ TEST_F(NetworkOrderTest, TheSameOrderAgainChangesNothing)
     EXPECT_FALSE(again->changed);
 }
 
+TEST_F(NetworkOrderTest, WhatIsSentOfANetworkOfAFormerVersionHasAToken)
+{
+    auto first = plan_network_order(order({a.node_id, b.node_id}), nullptr, {a, b});
+    ASSERT_TRUE(first);
+    first->network.token.clear();
+    first->network.members[0].workload = 7;
+
+    const auto again = plan_network_order(order({a.node_id, b.node_id}), &first->network, {a, b});
+
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(again->changed);
+    EXPECT_FALSE(again->network.token.empty());
+    EXPECT_EQ(again->network.members[0].workload, 7);
+}
+
 TEST_F(NetworkOrderTest, ANewNodeKeepsTheOthersKeysAndSubnets)
 {
     auto first = plan_network_order(order({a.node_id}, a.node_id), nullptr, {a});

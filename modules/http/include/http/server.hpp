@@ -37,6 +37,8 @@ struct ServerLimits {
     /// For each MiB of a body, or what is left of it: cut off beyond.
     Duration body_time = std::chrono::seconds{60};
     Duration write_time = std::chrono::seconds{60};  ///< For 256 KiB of an answer.
+    /// A whole answer has `write_time`, and this for each 64 KiB of it; streamed ones have not.
+    Duration write_more = std::chrono::seconds{1};
     /// How long a refused request is still read, so that its sender sees the refusal.
     Duration linger = std::chrono::seconds{1};
 };
@@ -63,6 +65,10 @@ public:
 
     virtual ServerCounters counters() const = 0;
 };
+
+/// Whose an address is where hosts are counted: hosts of IPv6 have 2^64 addresses each, so their
+/// network's.
+std::string network_of(const std::string& address);
 
 /// `loop` must outlive the server.
 std::unique_ptr<Server> make_server(
