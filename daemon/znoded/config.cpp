@@ -1,192 +1,16 @@
 #include "config.hpp"
 
-#include <algorithm>
-#include <set>
 #include <tuple>
 
-#include <toml++/toml.h>
-
 #include "base/ip.hpp"
-#include "base/text.hpp"
+#include "config_reader.hpp"
 
 namespace znode::agent {
 namespace {
 
-/// Collects mistakes instead of stopping at the first.
-class Reader {
-public:
-    Reader(std::string file, const Environment& environment)
-        : file_{std::move(file)}, environment_{environment}
-    {
-    }
-
-    void section(const toml::table& root, std::string name)
-    {
-        section_ = std::move(name);
-        table_ = nullptr;
-        const auto* node = root.get(section_);
-        if (node == nullptr) return;
-        table_ = node->as_table();
-        if (table_ == nullptr) mistake(*node, "must be a table: [" + section_ + "]");
-    }
-
-    void text(const char* key, std::string& into, std::initializer_list<const char*> allowed = {})
-    {
-        const auto given = value<std::string>(key, "a text in quotes");
-        if (!given) return;
-        if (allowed.size() != 0 &&
-            std::ranges::none_of(allowed, [&](auto* a) { return *given == a; })) {
-            std::string list;
-            for (const auto* word : allowed)
-                list += (list.empty() ? "\"" : ", \"") + std::string{word} + "\"";
-            mistake_at(key, "is \"" + printable(*given) + "\", must be one of " + list);
-            return;
-        }
-        into = *given;
-    }
-    void path(const char* key, std::filesystem::path& into)
-    {
-        const auto given = value<std::string>(key, "a path in quotes");
-        if (!given) return;
-        if (!given->starts_with('/'))
-            mistake_at(key, "must be an absolute path");
-        else
-            into = std::filesystem::path{*given}.lexically_normal();
-    }
-    void number(const char* key, std::int64_t& into, std::int64_t least, std::int64_t most)
-    {
-        const auto given = value<std::int64_t>(key, "a whole number");
-        if (!given) return;
-        if (*given < least || *given > most)
-            mistake_at(
-                key, "must lie between " + std::to_string(least) + " and " + std::to_string(most));
-        else
-            into = *given;
-    }
-    void real(const char* key, double& into, double least, double most)
-    {
-        const auto given = value<double>(key, "a number");
-        if (!given) return;
-        if (!(*given >= least && *given <= most))
-            mistake_at(key, "is out of its range");
-        else
-            into = *given;
-    }
-    void flag(const char* key, bool& into)
-    {
-        if (const auto given = value<bool>(key, "true or false")) into = *given;
-    }
-    template <class Size>
-    void size(const char* key, Size& into)
-    {
-        const auto given = value<std::string>(key, "a size in quotes such as \"20GiB\"");
-        if (!given) return;
-        const auto bytes = parse_size(*given);
-        if (!bytes)
-            mistake_at(key, bytes.error().message);
-        else
-            into = *bytes;
-    }
-    void duration(const char* key, Duration& into)
-    {
-        const auto given = value<std::string>(key, "a time in quotes such as \"24h\"");
-        if (!given) return;
-        const auto time = parse_duration(*given);
-        if (!time)
-            mistake_at(key, time.error().message);
-        else
-            into = *time;
-    }
-
-    const toml::node* node(const char* key)
-    {
-        known_.insert(key);
-        return table_ == nullptr ? nullptr : table_->get(key);
-    }
-    const toml::table* table() const { return table_; }
-
-    /// Keys that nobody asked for are mistakes: a misspelt key would silently do nothing.
-    void end_section()
-    {
-        if (table_ != nullptr)
-            for (const auto& [key, child] : *table_)
-                if (!known_.contains(std::string{key.str()}))
-                    mistake(
-                        child,
-                        section_ + "." + printable(key.str()) +
-                            " is not known; known are: " + list_known());
-        known_.clear();
-    }
-
-    void mistake(const toml::node& at, const std::string& text)
-    {
-        mistakes_.push_back(file_ + ":" + std::to_string(at.source().begin.line) + ": " + text);
-    }
-    void mistake(const std::string& text) { mistakes_.push_back(file_ + ": " + text); }
-    const std::vector<std::string>& mistakes() const { return mistakes_; }
-
-private:
-    template <class T>
-    std::optional<T> value(const char* key, const char* expected)
-    {
-        known_.insert(key);
-        const auto variable = variable_of(key);
-        if (auto given = environment_(variable)) {
-            if constexpr (std::is_same_v<T, std::string>)
-                return given;
-            else if constexpr (std::is_same_v<T, bool>) {
-                if (*given == "true" || *given == "1") return true;
-                if (*given == "false" || *given == "0") return false;
-            } else if (auto number = to_number<T>(*given)) {
-                return number;
-            }
-            mistakes_.push_back("environment: " + variable + " must be " + expected);
-            return std::nullopt;
-        }
-        const auto* found = table_ == nullptr ? nullptr : table_->get(key);
-        if (found == nullptr) return std::nullopt;
-        std::optional<T> read;
-        if constexpr (std::is_same_v<T, double>)
-            read = found->value<double>();
-        else
-            read = found->value_exact<T>();
-        if (!read) mistake_at(key, std::string{"must be "} + expected);
-        return read;
-    }
-    void mistake_at(const char* key, const std::string& text)
-    {
-        const auto whole = section_ + "." + key + " " + text;
-        const auto* found = table_ == nullptr ? nullptr : table_->get(key);
-        if (found != nullptr && !environment_(variable_of(key)))
-            mistake(*found, whole);
-        else
-            mistakes_.push_back("environment: " + whole);
-    }
-    std::string variable_of(const char* key) const
-    {
-        std::string name = "ZNODE_" + section_ + "_" + key;
-        for (char& c : name)
-            if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-        return name;
-    }
-    std::string list_known() const
-    {
-        std::string list;
-        for (const auto& key : known_) list += (list.empty() ? "" : ", ") + key;
-        return list;
-    }
-
-    std::string file_;
-    const Environment& environment_;
-    std::string section_;
-    const toml::table* table_ = nullptr;
-    std::set<std::string> known_;
-    std::vector<std::string> mistakes_;
-};
-
-void read_location(Reader& reader, Config::Node& node)
+void read_location(ConfigReader& reader, const char* setting, Config::Node& node)
 {
-    const auto* found = reader.node("location");
+    const auto* found = reader.node(setting);
     if (found == nullptr) return;
     const auto* place = found->as_table();
     if (place == nullptr) {
@@ -215,9 +39,9 @@ void read_location(Reader& reader, Config::Node& node)
     }
 }
 
-void read_pools(Reader& reader, Config::Storage& storage)
+void read_pools(ConfigReader& reader, const char* setting, Config::Storage& storage)
 {
-    const auto* found = reader.node("pools");
+    const auto* found = reader.node(setting);
     if (found == nullptr) return;
     const auto* list = found->as_array();
     if (list == nullptr) {
@@ -302,6 +126,210 @@ std::optional<std::int64_t> farmer_of(std::string_view command_line)
     return std::nullopt;
 }
 
+/// Every setting once, in the order of the file: what reads and what compares goes through here.
+template <class Visitor>
+void each_section(const Visitor& visit)
+{
+    visit("node", &Config::node, [](auto in) {
+        using Node = Config::Node;
+        in.number("farm_id", &Node::farm_id, 1, 0x7fffffff);
+        in.text("mode", &Node::mode, {"host", "zero-os"});
+        in.path("state_dir", &Node::state_dir);
+        in.path("cache_dir", &Node::cache_dir);
+        in.path("run_dir", &Node::run_dir);
+        in.path("helpers_dir", &Node::helpers_dir);
+        in.text("hostname", &Node::hostname);
+        in.text("log_level", &Node::log_level, {"debug", "info", "warn", "error"});
+        in.location("location");
+        in.number("cru", &Node::cru, 1, 65536);
+        in.size("mru", &Node::mru);
+        in.real("cpu_overcommit", &Node::cpu_overcommit, 1, 100);
+        in.size("memory_reserve", &Node::memory_reserve);
+    });
+    visit("explorer", &Config::explorer, [](auto in) {
+        using Explorer = Config::Explorer;
+        in.text("url", &Explorer::url);
+        in.text("era", &Explorer::era, {"auto", "pools", "reservations"});
+        in.text("verify", &Explorer::verify, {"never", "when-possible", "always"});
+        in.text("ca_file", &Explorer::ca_file);
+    });
+    visit("storage", &Config::storage, [](auto in) {
+        in.pools("pools");
+        in.duration("undelete", &Config::Storage::undelete);
+    });
+    visit("network", &Config::network, [](auto in) {
+        using Network = Config::Network;
+        in.text("uplink", &Network::uplink);
+        in.text("wireguard", &Network::wireguard, {"auto", "kernel", "userspace"});
+        in.number("zdb_port_base", &Network::zdb_port_base, 1, 65000);
+        in.flag("fix_forward", &Network::fix_forward);
+    });
+    visit("flist", &Config::flist, [](auto in) {
+        in.text("hub_url", &Config::Flist::hub_url);
+        in.size("cache_size", &Config::Flist::cache_size);
+    });
+    visit("zdb", &Config::zdb, [](auto in) {
+        in.text("command", &Config::Zdb::command);
+        in.text("user", &Config::Zdb::user);
+    });
+    visit("containers", &Config::containers, [](auto in) {
+        using Containers = Config::Containers;
+        in.text("runtime", &Containers::runtime);
+        in.text("cgroup", &Containers::cgroup);
+        in.flag("init", &Containers::init);
+        in.number("pids", &Containers::pids, 2, 4'000'000);
+        in.number("first_uid", &Containers::first_uid, 65536, 0xFFF00000);
+    });
+    visit("logs", &Config::logs, [](auto in) {
+        in.size("segment_size", &Config::Logs::segment_size);
+        in.number("segments", &Config::Logs::segments, 2, 1000);
+    });
+    visit("status", &Config::status, [](auto in) {
+        in.path("socket", &Config::Status::socket);
+        in.text("group", &Config::Status::group);
+        in.text("listen", &Config::Status::listen);
+    });
+}
+
+template <class Section>
+struct SectionReading {
+    using Words = std::initializer_list<const char*>;
+    ConfigReader& reader;
+    Section& into;
+
+    void text(const char* key, std::string Section::* member, Words allowed = {})
+    {
+        reader.text(key, into.*member, allowed);
+    }
+    void path(const char* key, std::filesystem::path Section::* member)
+    {
+        reader.path(key, into.*member);
+    }
+    void number(
+        const char* key, std::int64_t Section::* member, std::int64_t least, std::int64_t most)
+    {
+        reader.number(key, into.*member, least, most);
+    }
+    void real(const char* key, double Section::* member, double least, double most)
+    {
+        reader.real(key, into.*member, least, most);
+    }
+    void flag(const char* key, bool Section::* member) { reader.flag(key, into.*member); }
+    template <class Size>
+    void size(const char* key, Size Section::* member)
+    {
+        reader.size(key, into.*member);
+    }
+    void duration(const char* key, Duration Section::* member)
+    {
+        reader.duration(key, into.*member);
+    }
+    void location(const char* key) { read_location(reader, key, into); }
+    void pools(const char* key) { read_pools(reader, key, into); }
+};
+
+/// Reads each section out of a file.
+struct Reading {
+    const toml::table& root;
+    ConfigReader& reader;
+    Config& config;
+
+    template <class Section, class Settings>
+    void operator()(const char* name, Section Config::* section, Settings settings) const
+    {
+        reader.section(root, name);
+        settings(SectionReading<Section>{reader, config.*section});
+        reader.end_section();
+    }
+};
+
+template <class Section>
+struct SectionComparison {
+    using Words = std::initializer_list<const char*>;
+    std::string section;
+    const Section& before;
+    const Section& after;
+    std::vector<std::string>& changed;
+
+    template <class Value>
+    void compare(const char* key, const Value& a, const Value& b)
+    {
+        if (a != b) changed.push_back(section + "." + key);
+    }
+    template <class Value>
+    void text(const char* key, Value Section::* member, Words = {})
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void path(const char* key, Value Section::* member)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void number(const char* key, Value Section::* member, std::int64_t, std::int64_t)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void real(const char* key, Value Section::* member, double, double)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void flag(const char* key, Value Section::* member)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void size(const char* key, Value Section::* member)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    template <class Value>
+    void duration(const char* key, Value Section::* member)
+    {
+        compare(key, before.*member, after.*member);
+    }
+    void location(const char* key)
+    {
+        const auto place = [](const Section& node) {
+            return std::tie(node.continent, node.country, node.city, node.latitude, node.longitude);
+        };
+        compare(key, place(before), place(after));
+    }
+    void pools(const char* key) { compare(key, before.pools, after.pools); }
+};
+
+/// Names what differs between two configs.
+struct Comparison {
+    const Config& before;
+    const Config& after;
+    std::vector<std::string>& changed;
+
+    template <class Section, class Settings>
+    void operator()(const char* name, Section Config::* section, Settings settings) const
+    {
+        settings(SectionComparison<Section>{name, before.*section, after.*section, changed});
+    }
+};
+
+/// What is more than a word of a list or a number within bounds.
+void check_texts(ConfigReader& reader, const Config& config)
+{
+    if (config.containers.cgroup != "auto" && !is_cgroup_path(config.containers.cgroup))
+        reader.mistake(
+            "containers.cgroup must be \"auto\" or a path below the cgroup mount such as "
+            "\"/machine.slice/znode\"");
+    if (const auto& listen = config.status.listen; !listen.empty()) {
+        const auto where = IpEndpoint::parse(listen);
+        if (!where || where->port == 0)
+            reader.mistake(
+                "status.listen is \"" + printable(listen) +
+                "\", must be ADDRESS:PORT such as \"127.0.0.1:9100\" or \"[::1]:9100\"");
+    }
+}
+
 }  // namespace
 
 Result<Duration> parse_duration(std::string_view text)
@@ -336,82 +364,10 @@ Result<Config> parse_config(
     TRY(const auto root, parse_toml(text, file_name));
 
     Config config;
-    Reader reader{file_name, environment};
+    ConfigReader reader{file_name, environment};
 
-    reader.section(root, "node");
-    reader.number("farm_id", config.node.farm_id, 1, 0x7fffffff);
-    reader.text("mode", config.node.mode, {"host", "zero-os"});
-    reader.path("state_dir", config.node.state_dir);
-    reader.path("cache_dir", config.node.cache_dir);
-    reader.path("run_dir", config.node.run_dir);
-    reader.path("helpers_dir", config.node.helpers_dir);
-    reader.text("hostname", config.node.hostname);
-    reader.text("log_level", config.node.log_level, {"debug", "info", "warn", "error"});
-    read_location(reader, config.node);
-    reader.number("cru", config.node.cru, 1, 65536);
-    reader.size("mru", config.node.mru);
-    reader.real("cpu_overcommit", config.node.cpu_overcommit, 1, 100);
-    reader.size("memory_reserve", config.node.memory_reserve);
-    reader.end_section();
-
-    reader.section(root, "explorer");
-    reader.text("url", config.explorer.url);
-    reader.text("era", config.explorer.era, {"auto", "pools", "reservations"});
-    reader.text("verify", config.explorer.verify, {"never", "when-possible", "always"});
-    reader.text("ca_file", config.explorer.ca_file);
-    reader.end_section();
-
-    reader.section(root, "storage");
-    read_pools(reader, config.storage);
-    reader.duration("undelete", config.storage.undelete);
-    reader.end_section();
-
-    reader.section(root, "network");
-    reader.text("uplink", config.network.uplink);
-    reader.text("wireguard", config.network.wireguard, {"auto", "kernel", "userspace"});
-    reader.number("zdb_port_base", config.network.zdb_port_base, 1, 65000);
-    reader.flag("fix_forward", config.network.fix_forward);
-    reader.end_section();
-
-    reader.section(root, "flist");
-    reader.text("hub_url", config.flist.hub_url);
-    reader.size("cache_size", config.flist.cache_size);
-    reader.end_section();
-
-    reader.section(root, "zdb");
-    reader.text("command", config.zdb.command);
-    reader.text("user", config.zdb.user);
-    reader.end_section();
-
-    reader.section(root, "containers");
-    reader.text("runtime", config.containers.runtime);
-    reader.text("cgroup", config.containers.cgroup);
-    if (config.containers.cgroup != "auto" && !is_cgroup_path(config.containers.cgroup))
-        reader.mistake(
-            "containers.cgroup must be \"auto\" or a path below the cgroup mount such as "
-            "\"/machine.slice/znode\"");
-    reader.flag("init", config.containers.init);
-    reader.number("pids", config.containers.pids, 2, 4'000'000);
-    reader.number("first_uid", config.containers.first_uid, 65536, 0xFFF00000);
-    reader.end_section();
-
-    reader.section(root, "logs");
-    reader.size("segment_size", config.logs.segment_size);
-    reader.number("segments", config.logs.segments, 2, 1000);
-    reader.end_section();
-
-    reader.section(root, "status");
-    reader.path("socket", config.status.socket);
-    reader.text("group", config.status.group);
-    reader.text("listen", config.status.listen);
-    if (const auto& listen = config.status.listen; !listen.empty()) {
-        const auto where = IpEndpoint::parse(listen);
-        if (!where || where->port == 0)
-            reader.mistake(
-                "status.listen is \"" + printable(listen) +
-                "\", must be ADDRESS:PORT such as \"127.0.0.1:9100\" or \"[::1]:9100\"");
-    }
-    reader.end_section();
+    each_section(Reading{root, reader, config});
+    check_texts(reader, config);
 
     static const std::set<std::string_view> sections{
         "node", "explorer", "storage", "network", "flist", "zdb", "containers", "logs", "status"};
@@ -457,63 +413,7 @@ Result<Config> parse_config(
 std::vector<std::string> changed_keys(const Config& before, const Config& after)
 {
     std::vector<std::string> changed;
-    std::string section;
-    const auto compare = [&](const char* key, const auto& a, const auto& b) {
-        if (a != b) changed.push_back(section + "." + key);
-    };
-    {
-        section = "node";
-        const auto& a = before.node;
-        const auto& b = after.node;
-        compare("farm_id", a.farm_id, b.farm_id);
-        compare("mode", a.mode, b.mode);
-        compare("state_dir", a.state_dir, b.state_dir);
-        compare("cache_dir", a.cache_dir, b.cache_dir);
-        compare("run_dir", a.run_dir, b.run_dir);
-        compare("helpers_dir", a.helpers_dir, b.helpers_dir);
-        compare("hostname", a.hostname, b.hostname);
-        compare("log_level", a.log_level, b.log_level);
-        const auto place = [](const Config::Node& node) {
-            return std::tie(node.continent, node.country, node.city, node.latitude, node.longitude);
-        };
-        compare("location", place(a), place(b));
-        compare("cru", a.cru, b.cru);
-        compare("mru", a.mru, b.mru);
-        compare("cpu_overcommit", a.cpu_overcommit, b.cpu_overcommit);
-        compare("memory_reserve", a.memory_reserve, b.memory_reserve);
-    }
-    section = "explorer";
-    compare("url", before.explorer.url, after.explorer.url);
-    compare("era", before.explorer.era, after.explorer.era);
-    compare("verify", before.explorer.verify, after.explorer.verify);
-    compare("ca_file", before.explorer.ca_file, after.explorer.ca_file);
-    section = "storage";
-    compare("pools", before.storage.pools, after.storage.pools);
-    compare("undelete", before.storage.undelete, after.storage.undelete);
-    section = "network";
-    compare("uplink", before.network.uplink, after.network.uplink);
-    compare("wireguard", before.network.wireguard, after.network.wireguard);
-    compare("zdb_port_base", before.network.zdb_port_base, after.network.zdb_port_base);
-    compare("fix_forward", before.network.fix_forward, after.network.fix_forward);
-    section = "flist";
-    compare("hub_url", before.flist.hub_url, after.flist.hub_url);
-    compare("cache_size", before.flist.cache_size, after.flist.cache_size);
-    section = "zdb";
-    compare("command", before.zdb.command, after.zdb.command);
-    compare("user", before.zdb.user, after.zdb.user);
-    section = "containers";
-    compare("runtime", before.containers.runtime, after.containers.runtime);
-    compare("cgroup", before.containers.cgroup, after.containers.cgroup);
-    compare("init", before.containers.init, after.containers.init);
-    compare("pids", before.containers.pids, after.containers.pids);
-    compare("first_uid", before.containers.first_uid, after.containers.first_uid);
-    section = "logs";
-    compare("segment_size", before.logs.segment_size, after.logs.segment_size);
-    compare("segments", before.logs.segments, after.logs.segments);
-    section = "status";
-    compare("socket", before.status.socket, after.status.socket);
-    compare("group", before.status.group, after.status.group);
-    compare("listen", before.status.listen, after.status.listen);
+    each_section(Comparison{before, after, changed});
     return changed;
 }
 
