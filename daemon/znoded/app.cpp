@@ -1,7 +1,5 @@
 #include "app.hpp"
 
-#include <pwd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -23,9 +21,11 @@
 #include "http/client.hpp"
 #include "kernel/cgroup.hpp"
 #include "kernel/files.hpp"
+#include "log_folders.hpp"
 #include "logs/folder_watch.hpp"
 #include "logs/shipper.hpp"
 #include "network/networks.hpp"
+#include "notes.hpp"
 #include "notify.hpp"
 #include "reload.hpp"
 #include "room.hpp"
@@ -85,11 +85,6 @@ private:
     Task<> watch_dog();
     std::string one_line() const;
 
-    Task<Result<std::optional<std::string>>> fact(std::string key);
-    Task<Result<>> set_fact(std::string key, std::string value);
-    Task<Result<identity::PublicKey>> user_key(std::int64_t owner, bool fresh);
-    Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
-    Task<Result<>> find_uid_ranges();
     Task<> forget_logs();
     Task<Result<>> serve_status();
 
@@ -123,6 +118,7 @@ private:
     std::unique_ptr<logs::Shippers> shippers_;
     std::unique_ptr<http::Client> client_;
     std::unique_ptr<explorer::NodeApi> api_;
+    std::optional<Notes> notes_;
     std::unique_ptr<engine::NodePlanner> planner_;
     std::unique_ptr<NodeDocuments> documents_;
     std::unique_ptr<engine::ExplorerLink> link_;
@@ -130,92 +126,24 @@ private:
     std::unique_ptr<AgentSource> source_;
     std::unique_ptr<status::LocalServer> server_;
     std::optional<Caretaker> caretaker_;
-    std::map<std::int64_t, identity::PublicKey> keys_;
     std::optional<Reloader> reloader_;
     bool database_is_new_ = false;
     bool has_begun_ = false;  // What ran before is known again.
 };
 
-Task<Result<std::optional<std::string>>> App::fact(std::string key)
-{
-    co_return co_await store_.run([&] { return journal_->fact(key); });
-}
-
-Task<Result<>> App::set_fact(std::string key, std::string value)
-{
-    co_return co_await store_.run([&] { return journal_->set_fact(key, value); });
-}
-
-/// Kept, so that secrets can be read again without an explorer; a fresh one replaces it.
-Task<Result<identity::PublicKey>> App::user_key(std::int64_t owner, bool fresh)
-{
-    if (const auto known = keys_.find(owner); known != keys_.end() && !fresh)
-        co_return known->second;
-    const auto name = "user.key." + std::to_string(owner);
-    CO_TRY(auto hex, co_await fact(name));
-    if (!hex || hex->empty() || fresh) {
-        auto user = co_await api_->user(owner);
-        if (!user)
-            co_return tl::unexpected(std::move(user).error().during(
-                "ask for the key of customer " + std::to_string(owner)));
-        hex = user->pubkey;
-        CO_TRY_DO(co_await set_fact(name, *hex));
-    }
-    CO_TRY(const auto key, identity::key_of_hex(*hex));
-    keys_.insert_or_assign(owner, key);
-    co_return key;
-}
-
-Task<Result<std::uint32_t>> App::uid_range(std::int64_t owner)
-{
-    const auto first = static_cast<std::uint32_t>(config_.containers.first_uid);
-    co_return co_await store_.run([&] { return journal_->uid_range(owner, first); });
-}
-
-/// A new database does not know whose files have which ids, and the roots of containers do: ids on
-/// disk can't be changed under a program.
-Task<Result<>> App::find_uid_ranges()
-{
-    CO_TRY(const bool known, co_await store_.run([&] { return journal_->has_uid_ranges(); }));
-    if (known) co_return Result<>{};
-    CO_TRY(const auto volumes, co_await volumes_->list());
-    for (const auto& volume : volumes) {
-        struct stat info{};
-        const auto owner = to_number<std::int64_t>(volume.owner);
-        if (volume.purpose != storage::Purpose::rootfs || !owner) continue;
-        const auto upper = volume.path / "upper";
-        const int looked = co_await disks_.run([&] { return ::stat(upper.c_str(), &info); });
-        if (looked != 0 || info.st_uid == 0) continue;
-        CO_TRY_DO(
-            co_await store_.run([&] { return journal_->keep_uid_range(*owner, info.st_uid); }));
-    }
-    co_return Result<>{};
-}
-
 /// Of containers that were taken down by an agent that left their logs, or died on the way. What is
 /// not known for certain to be nobody's stays.
 Task<> App::forget_logs()
 {
-    if (database_is_new_) co_return;
+    while (!gc_obstacle(database_is_new_, link_->state(), source_->uptime()).empty())
+        co_await sleep_for(10s);
     const auto living = cgroups_->names();
     if (!living) co_return;
-    std::set<std::string> known{living->begin(), living->end()};
-    engine_->each([&](const engine::Entry& entry) { known.insert(entry.order.gwid); });
-    const auto logs = config_.node.state_dir / "logs";
-    const auto gone = co_await disks_.run([&] {
-        std::size_t count = 0;
-        std::error_code failed;
-        std::vector<std::filesystem::path> left;
-        std::filesystem::directory_iterator entry{logs, failed};
-        for (const std::filesystem::directory_iterator end; !failed && entry != end;
-             entry.increment(failed))
-            if (!known.contains(entry->path().filename().string())) left.push_back(entry->path());
-        for (const auto& folder : left) {
-            std::filesystem::remove_all(folder, failed);
-            if (!failed) ++count;
-        }
-        return count;
-    });
+    const std::set<std::string> running{living->begin(), living->end()};
+    const auto gone = co_await forget_log_folders(
+        &disks_, config_.node.state_dir / "logs", [&](const std::string& gwid) {
+            return running.contains(gwid) || engine_->workload(gwid).has_value();
+        });
     if (gone > 0) log_->info("removed logs of containers that are gone count={}", gone);
 }
 
@@ -251,13 +179,7 @@ Task<Result<>> App::build()
         container::make_crun_containers(
             container_config(config_, node8), *cgroups_, loop_, mounts_, log_));
 
-    flist::FlistsConfig flists;
-    flists.program = program_of(config_, "znode-flist").string();
-    flists.cache_dir = config_.node.cache_dir;
-    flists.run_dir = config_.node.run_dir;
-    flists.cgroup_procs = helper_cgroup_;
-    flists.cache_limit = cache_limit_of(config_);
-    flists_ = flist::make_flists(loop_, mounts_, std::move(flists), log_);
+    flists_ = flist::make_flists(loop_, mounts_, flists_config(config_, helper_cgroup_), log_);
     zdb_ = zdb::make_namespaces(loop_, log_);
     cursors_ = std::make_unique<JournalCursors>(*journal_, store_, config_.node.run_dir / "logs");
     watch_ = std::make_unique<logs::FolderWatch>(loop_);
@@ -272,9 +194,9 @@ Task<Result<>> App::build()
     const auto era = explorer::era_of(config_.explorer.era);
     api_ = era ? explorer::make_node_api(*client_, identity_, *era)
                : explorer::make_any_node_api(loop_, *client_, identity_);
+    notes_.emplace(
+        *journal_, store_, *api_, static_cast<std::uint32_t>(config_.containers.first_uid));
 
-    const passwd* const zdb_user =
-        config_.zdb.user.empty() ? nullptr : ::getpwnam(config_.zdb.user.c_str());
     planner_ = std::make_unique<engine::NodePlanner>(
         engine::Resources{
             loop_,
@@ -286,28 +208,14 @@ Task<Result<>> App::build()
             *flists_,
             *containers_,
             *shippers_,
-            [this](std::int64_t owner) { return user_key(owner, false); },
-            [this](std::int64_t owner) { return uid_range(owner); },
-            [this](std::string key) { return fact(std::move(key)); },
+            [this](std::int64_t owner) { return notes_->user_key(owner, false); },
+            [this](std::int64_t owner) { return notes_->uid_range(owner); },
+            [this](std::string key) { return notes_->fact(std::move(key)); },
             [this](std::string key, std::string value) {
-                return set_fact(std::move(key), std::move(value));
+                return notes_->set_fact(std::move(key), std::move(value));
             },
             log_},
-        engine::PlanConfig{
-            .node_id = node_id,
-            .hub_url = config_.flist.hub_url,
-            .pids = static_cast<std::uint32_t>(config_.containers.pids),
-            .logs = {config_.logs.segment_size, static_cast<std::uint32_t>(config_.logs.segments)},
-            .log_dir = config_.node.state_dir / "logs",
-            .zdb_program = config_.zdb.command.starts_with('/')
-                               ? std::filesystem::path{config_.zdb.command}
-                               : program_of(config_, config_.zdb.command),
-            .run_dir = config_.node.run_dir,
-            .zdb_port_base = static_cast<std::uint16_t>(config_.network.zdb_port_base),
-            .cgroup_procs = helper_cgroup_,
-            .zdb_uid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_uid},
-            .zdb_gid = zdb_user == nullptr ? std::nullopt : std::optional{zdb_user->pw_gid},
-            .keep_removed = config_.storage.undelete > Duration{}});
+        plan_config(config_, node_id, helper_cgroup_));
 
     documents_ = std::make_unique<NodeDocuments>(config_, *networks_, *volumes_);
     link_ = std::make_unique<engine::ExplorerLink>(
@@ -317,7 +225,7 @@ Task<Result<>> App::build()
         documents_->announcement(),
         engine::CustomerCheck{
             engine::verify_of(config_.explorer.verify).value_or(engine::Verify::when_possible),
-            [this](std::int64_t owner, bool fresh) { return user_key(owner, fresh); }},
+            [this](std::int64_t owner, bool fresh) { return notes_->user_key(owner, fresh); }},
         log_);
     engine_ = std::make_unique<engine::Engine>(
         engine::Engine::Parts{
@@ -347,7 +255,7 @@ Task<Result<>> App::build()
         disks_,
         config_.node.state_dir / "logs",
         [this](std::string key, std::string value) {
-            return set_fact(std::move(key), std::move(value));
+            return notes_->set_fact(std::move(key), std::move(value));
         },
         cgroups_->layout() == kernel::CgroupLayout::v2 ? "cgroup v2" : "cgroup v1",
         [this] { return cgroups_->names(); },
@@ -410,17 +318,17 @@ Task<Result<>> App::start()
     CO_TRY_DO(co_await flists_->recover());
     co_await volumes_->open();
     source_->set_pools(co_await volumes_->pools());
-    CO_TRY_DO(co_await find_uid_ranges());
+    CO_TRY_DO(co_await notes_->find_uid_ranges(*volumes_, disks_));
     co_await caretaker_->network_tried();
     CO_TRY_DO(co_await planner_->start());
-    CO_TRY(const auto maintenance, co_await fact("maintenance"));
+    CO_TRY(const auto maintenance, co_await notes_->fact("maintenance"));
     if (maintenance && !maintenance->empty()) engine_->set_maintenance(true, *maintenance);
     CO_TRY_DO(co_await engine_->start());
-    co_await forget_logs();  // Before new orders may make some.
     link_->start(*engine_);
     has_begun_ = true;
     background_.spawn(caretaker_->look_after_pools());
     background_.spawn(caretaker_->look_after_logs());
+    background_.spawn(forget_logs());
     background_.spawn(caretaker_->look_after_clock());
     co_return Result<>{};
 }

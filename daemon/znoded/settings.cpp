@@ -1,5 +1,6 @@
 #include "settings.hpp"
 
+#include <pwd.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -40,6 +41,42 @@ network::HostNetworkSpec network_config(
     if (config.network.wireguard == "userspace") spec.wireguard = network::WireGuardKind::userspace;
     spec.cgroup_procs = cgroup_procs;
     return spec;
+}
+
+flist::FlistsConfig flists_config(
+    const Config& config, const std::vector<std::string>& cgroup_procs)
+{
+    flist::FlistsConfig flists;
+    flists.program = program_of(config, "znode-flist").string();
+    flists.cache_dir = config.node.cache_dir;
+    flists.run_dir = config.node.run_dir;
+    flists.cgroup_procs = cgroup_procs;
+    flists.cache_limit = cache_limit_of(config);
+    return flists;
+}
+
+engine::PlanConfig plan_config(
+    const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs)
+{
+    engine::PlanConfig plans;
+    plans.node_id = node_id;
+    plans.hub_url = config.flist.hub_url;
+    plans.pids = static_cast<std::uint32_t>(config.containers.pids);
+    plans.logs = {config.logs.segment_size, static_cast<std::uint32_t>(config.logs.segments)};
+    plans.log_dir = config.node.state_dir / "logs";
+    plans.zdb_program = config.zdb.command.starts_with('/')
+                            ? std::filesystem::path{config.zdb.command}
+                            : program_of(config, config.zdb.command);
+    plans.run_dir = config.node.run_dir;
+    plans.zdb_port_base = static_cast<std::uint16_t>(config.network.zdb_port_base);
+    plans.cgroup_procs = cgroup_procs;
+    plans.keep_removed = config.storage.undelete > Duration{};
+    if (config.zdb.user.empty()) return plans;
+    if (const passwd* const user = ::getpwnam(config.zdb.user.c_str())) {
+        plans.zdb_uid = user->pw_uid;
+        plans.zdb_gid = user->pw_gid;
+    }
+    return plans;
 }
 
 std::filesystem::path program_of(const Config& config, const std::string& name)

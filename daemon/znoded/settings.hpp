@@ -8,6 +8,8 @@
 #include "config.hpp"
 #include "container/containers.hpp"
 #include "engine/engine.hpp"
+#include "engine/planner.hpp"
+#include "flist/flists.hpp"
 #include "network/networks.hpp"
 #include "storage/volumes.hpp"
 
@@ -19,6 +21,12 @@ network::HostNetworkSpec network_config(
     const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs);
 
 container::ContainersConfig container_config(const Config& config, const std::string& node8);
+
+flist::FlistsConfig flists_config(
+    const Config& config, const std::vector<std::string>& cgroup_procs);
+
+engine::PlanConfig plan_config(
+    const Config& config, const std::string& node_id, const std::vector<std::string>& cgroup_procs);
 
 /// A program of ours: beside the helpers, as in a build folder, or beside znoded, as installed.
 std::filesystem::path program_of(const Config& config, const std::string& name);
