@@ -14,6 +14,7 @@ struct Source {
     std::string store;  ///< URL, @FILE or @FD:N.
     std::string cache;  ///< Folder, or empty for none.
     std::string cache_limit = "20GiB";
+    bool remote_store = false;  ///< The store must not be on this machine.
     unsigned patience_seconds = 30;
 };
 

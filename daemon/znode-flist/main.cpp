@@ -79,6 +79,10 @@ int main(int argc, char** argv)
     mount_app->add_option("FLIST", mounting.flist)->required();
     mount_app->add_option("DIR", mounting.folder)->required();
     add_source(mount_app, mounting.source);
+    mount_app->add_flag(
+        "--remote-store",
+        mounting.source.remote_store,
+        "refuse a store that turns out to be on this machine");
     mount_app->add_option("--uid-shift", mounting.uid_shift, "added to every uid and gid");
     mount_app->add_flag("--foreground", mounting.foreground, "stay, and log to stderr");
     mount_app->add_option(

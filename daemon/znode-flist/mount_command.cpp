@@ -86,7 +86,9 @@ Result<std::unique_ptr<Opened>> open_all(
 {
     auto opened = std::make_unique<Opened>();
     TRY(const auto url, store_url(source.store));
-    TRY(opened->store, open_store(url));
+    TRY(opened->store,
+        open_store(
+            url, attempt_patience, source.remote_store ? Reach::elsewhere : Reach::anywhere));
     TRY(auto tree, read_flist(std::filesystem::path{flist}));
     opened->tree = std::make_unique<Tree>(std::move(tree));
     if (!source.cache.empty()) {

@@ -470,8 +470,7 @@ Task<Result<v1::GcReport>> AgentSource::gc(bool dry_run)
         item->set_bytes(static_cast<double>(volume.used));
         if (dry_run) continue;
         // Somebody's data all the same: kept for storage.undelete, its room is free at once.
-        auto removed = co_await parts_.volumes.set_aside(volume.name);
-        if (removed) removed = co_await parts_.planner.forget_pool_of(volume.name);
+        const auto removed = co_await parts_.planner.set_volume_aside(volume.name);
         if (!removed)
             item->set_failure(removed.error().message);
         else

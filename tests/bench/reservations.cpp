@@ -109,7 +109,8 @@ private:
 
 class NothingPlanner final : public engine::Planner {
 public:
-    Result<std::unique_ptr<engine::Plan>> plan(const engine::Order& order) override
+    Result<std::unique_ptr<engine::Plan>> plan(
+        const engine::Order& order, engine::Standing) override
     {
         auto plan = std::make_unique<engine::Plan>();
         plan->provides.push_back("volume:" + order.gwid);

@@ -111,6 +111,24 @@ bool IpNetwork::overlaps(const IpNetwork& other) const noexcept
 
 std::string IpNetwork::text() const { return address.text() + "/" + std::to_string(length); }
 
+bool is_near(const IpAddress& address)
+{
+    static constexpr const char* ranges[] = {
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10"};
+    if (const auto bytes = address.bytes(); bytes.size() == 16) {
+        static const auto mapped = IpNetwork::parse("::ffff:0:0/96");
+        if (mapped->contains(address)) {
+            std::uint32_t number = 0;
+            for (const auto byte : bytes.subspan(12)) number = number << 8U | byte;
+            return is_near(IpAddress::v4(number));
+        }
+    }
+    return std::ranges::any_of(ranges, [&](const char* range) {
+        const auto network = IpNetwork::parse(range);
+        return network->address.is_v4() == address.is_v4() && network->contains(address);
+    });
+}
+
 std::optional<IpEndpoint> IpEndpoint::parse(std::string_view text)
 {
     const auto colon = text.rfind(':');

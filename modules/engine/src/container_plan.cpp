@@ -4,9 +4,9 @@
 
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
-#include "base/ip.hpp"
 #include "base/text.hpp"
 #include "grid/document.hpp"
+#include "hub_url.hpp"
 #include "planner.hpp"
 
 namespace znode::engine {
@@ -83,20 +83,45 @@ Task<Result<>> make_root(State state)
 Task<Result<>> remove_root(State state)
 {
     CO_FP("engine.container.unroot");
-    CO_TRY_DO(co_await state->node.resources.volumes.remove(state->root.name));
-    co_return co_await state->node.forget_pool_of(state->root.name);
+    co_return co_await state->node.end_volume(state->root.name, false);
 }
+
+/// Which mount a container uses: known before its program starts, forgotten after it was let go.
+std::string mount_fact(const std::string& gwid) { return "container.mount." + gwid; }
+
+/// Counts who is about to get a mount that nobody is known to use. Whoever ends without it may
+/// leave it behind.
+class Mounting {
+public:
+    explicit Mounting(NodePlanner::Impl& node) : node_{node} { ++node_.mounting; }
+    ~Mounting()
+    {
+        --node_.mounting;
+        if (!done) node_.swept = false;
+    }
+    Mounting(const Mounting&) = delete;
+    Mounting& operator=(const Mounting&) = delete;
+
+    bool done = false;
+
+private:
+    NodePlanner::Impl& node_;
+};
 
 /// The mounted flist, with this container among its users.
 Task<Result<flist::MountedFlist>> use_flist(State state, flist::FlistSpec spec)
 {
     auto& node = state->node;
+    Mounting mounting{node};
     for (;;) {
         auto mounted = co_await node.resources.flists.ensure(spec);
         if (!mounted) co_return mounted;
         if (!node.leaving_flists.contains(mounted->key)) {
             // At once: whoever lets go of it next must see that it is used.
             node.flist_users[mounted->key].insert(state->gwid);
+            CO_TRY_DO(co_await node.resources.set_fact(mount_fact(state->gwid), mounted->key));
+            node.unsure_users.erase(state->gwid);
+            mounting.done = true;
             co_return mounted;
         }
         // Its last user before us is unmounting it: what we were given is about to vanish.
@@ -112,6 +137,7 @@ Task<Result<>> mount_flist(State state)
     spec.store_url = Secret{
         state->document.hub_url.empty() ? state->node.config.hub_url : state->document.hub_url};
     spec.uid_shift = state->first_uid;
+    spec.remote_store = is_foreign_hub(state->document.hub_url, state->node.config.hub_url);
     if (spec.store_url.empty())
         co_return fail(
             Errc::invalid,
@@ -135,6 +161,15 @@ Task<Result<>> mount_flist(State state)
     co_return Result<>{};
 }
 
+/// Nobody uses it, and nobody whose mount is unknown could. The caller has the turn.
+Task<Result<>> unmount(NodePlanner::Impl& node, std::string key)
+{
+    node.leaving_flists.insert(key);
+    auto removed = co_await node.resources.flists.remove(key);
+    node.leaving_flists.erase(key);
+    co_return removed;
+}
+
 /// Unmounts it, unless somebody else has begun to use it.
 Task<Result<>> leave_flist(State state, std::string key)
 {
@@ -146,9 +181,13 @@ Task<Result<>> leave_flist(State state, std::string key)
         user->second.erase(state->gwid);
         co_return Result<>{};
     }
-    node.leaving_flists.insert(key);
-    auto removed = co_await node.resources.flists.remove(key);
-    node.leaving_flists.erase(key);
+    if (!node.unsure_users.empty()) {
+        // One of them may run from it: it is swept when they all have said.
+        node.flist_users.erase(key);
+        node.swept = false;
+        co_return Result<>{};
+    }
+    auto removed = co_await unmount(node, key);
     // One that is still there stays ours, so that the next attempt finds it.
     if (removed) node.flist_users.erase(key);
     co_return removed;
@@ -157,16 +196,24 @@ Task<Result<>> leave_flist(State state, std::string key)
 Task<Result<>> release_flist(State state)
 {
     CO_FP("engine.container.unflist");
-    CO_TRY_DO(co_await state->node.clear_fact("container.flist." + state->gwid));
+    auto& node = state->node;
+    CO_TRY_DO(co_await node.clear_fact("container.flist." + state->gwid));
+    // An agent before this one may have mounted it.
+    CO_TRY(const auto noted, co_await node.resources.fact(mount_fact(state->gwid)));
+    if (noted && !noted->empty()) node.flist_users[*noted].insert(state->gwid);
+    node.unsure_users.erase(state->gwid);
     std::vector<std::string> mine;
-    for (const auto& [key, gwids] : state->node.flist_users)
+    for (const auto& [key, gwids] : node.flist_users)
         if (gwids.contains(state->gwid)) mine.push_back(key);
     Result<> outcome;
     for (const auto& key : mine) {
         auto left = co_await leave_flist(state, key);
         if (!left && outcome) outcome = std::move(left);
     }
-    co_return outcome;
+    CO_TRY_DO(std::move(outcome));
+    CO_FP("engine.container.unflisted");
+    CO_TRY_DO(co_await node.clear_fact(mount_fact(state->gwid)));
+    co_return co_await node.sweep_flists();
 }
 
 Task<Result<>> join_network(State state)
@@ -299,87 +346,8 @@ Task<std::optional<Ending>> missed_ending(State state)
     co_return std::nullopt;
 }
 
-/// What of a URL is the host; "" for none. Users and passwords may hold anything but "/" or "@".
-std::string_view host_of(std::string_view url)
-{
-    auto rest = url.substr(std::min(url.size(), url.find("://") + 3));
-    if (const auto at = rest.rfind('@'); at != rest.npos) rest = rest.substr(at + 1);
-    rest = rest.substr(0, rest.find('/'));
-    if (rest.starts_with('[')) return rest.substr(0, rest.find(']') + 1);
-    return rest.substr(0, rest.rfind(':'));
-}
-
-bool has_control_characters(std::string_view url)
-{
-    const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-    for (std::size_t i = 0; i < url.size(); ++i) {
-        if (is_control(static_cast<unsigned char>(url[i]))) return true;
-        if (url[i] != '%') continue;
-        const auto byte = from_hex(url.substr(i + 1, 2));
-        if (!byte || byte->size() != 1 || is_control(static_cast<unsigned char>(byte->front())))
-            return true;
-    }
-    return false;
-}
-
-/// Addresses that mean the node itself, or a neighbour by its cable.
-bool is_near(const IpAddress& address)
-{
-    static constexpr const char* ranges[] = {
-        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10"};
-    if (const auto bytes = address.bytes(); bytes.size() == 16) {
-        static const auto mapped = IpNetwork::parse("::ffff:0:0/96");
-        if (mapped->contains(address)) {
-            std::uint32_t number = 0;
-            for (const auto byte : bytes.subspan(12)) number = number << 8U | byte;
-            return is_near(IpAddress::v4(number));
-        }
-    }
-    return std::ranges::any_of(ranges, [&](const char* range) {
-        const auto network = IpNetwork::parse(range);
-        return network->address.is_v4() == address.is_v4() && network->contains(address);
-    });
-}
-
-/// The agent's helper opens it as root on the host, whatever the customer names.
-Result<> check_hub_url(const std::string& url, const std::string& own_url)
-{
-    const auto refuse = [](const char* what) {
-        return fail(Errc::invalid, std::string{"member hub_url "} + what);
-    };
-    if (has_control_characters(url)) return refuse("has control characters or a wrong %");
-    const auto scheme = url.substr(0, url.find("://"));
-    if (scheme != "zdb" && scheme != "ardb" && scheme != "redis")
-        return refuse("must be zdb://HOST:PORT, ardb://HOST:PORT or redis://HOST:PORT");
-    const auto written = host_of(url);
-    auto host = to_lower(written);
-    if (host.starts_with('[')) {
-        const auto address =
-            host.ends_with(']')
-                ? IpAddress::parse(std::string_view{host}.substr(1, host.size() - 2))
-                : std::nullopt;
-        if (!address) return refuse("has no address between its [ and ]");
-        if (!is_near(*address) || written == host_of(own_url)) return {};
-        return refuse("names the node itself or its cable");
-    }
-    while (host.ends_with('.')) host.pop_back();
-    if (host.empty()) return refuse("has no host");
-    static constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789-._";
-    if (host.find_first_not_of(letters) != host.npos)
-        return refuse("has a host that is neither a name nor an address");
-    const auto address = IpAddress::parse(host);
-    // "127.1" and "0x7f000001" are addresses to a resolver.
-    const auto last = host.substr(host.rfind('.') + 1);
-    if (!address && last.front() >= '0' && last.front() <= '9')
-        return refuse("has an address that is not written as four numbers");
-    const bool near = address ? is_near(*address)
-                              : host == "localhost" || host.ends_with(".localhost") ||
-                                    host.ends_with(".localdomain") || host.starts_with("ip6-");
-    if (!near || written == host_of(own_url)) return {};
-    return refuse("names the node itself or its cable");
-}
-
-Result<> check(const grid::Container& document, const PlanConfig& config)
+/// Without these there is no plan.
+Result<> check_shape(const grid::Container& document)
 {
     if (document.flist.empty())
         return fail(Errc::invalid, "member flist is missing; name the URL of a flist");
@@ -396,6 +364,13 @@ Result<> check(const grid::Container& document, const PlanConfig& config)
         return fail(
             Errc::invalid,
             "member capacity.memory must be " + std::to_string(least_memory_mib) + " MiB or more");
+    return {};
+}
+
+/// What this node takes on. A container that was taken on stays, though the hub of the
+/// configuration is another one by now.
+Result<> check_rules(const grid::Container& document, const PlanConfig& config)
+{
     const auto type = document.capacity.disk_type;
     if (document.capacity.disk_size > 0 && type != grid::DiskType::ssd &&
         type != grid::DiskType::hdd)
@@ -428,11 +403,50 @@ std::string volume_gwid(
 
 }  // namespace
 
+Task<Result<>> NodePlanner::Impl::find_flist_users(std::vector<std::string> containers)
+{
+    for (const auto& gwid : containers) {
+        CO_TRY(const auto key, co_await resources.fact(mount_fact(gwid)));
+        if (key && !key->empty())
+            flist_users[*key].insert(gwid);
+        else
+            unsure_users.insert(gwid);
+    }
+    co_return co_await sweep_flists();
+}
+
+Task<Result<>> NodePlanner::Impl::sweep_flists()
+{
+    if (swept || !unsure_users.empty() || mounting > 0) co_return Result<>{};
+    const auto turn = co_await flist_turn.lock();
+    swept = true;
+    CO_TRY(const auto mounted, co_await resources.flists.list());
+    for (const auto& flist : mounted) {
+        // Asked anew for each: others go on meanwhile.
+        if (mounting > 0) {
+            swept = false;
+            break;
+        }
+        if (flist_users.contains(flist.key)) continue;
+        const auto removed = co_await unmount(*this, flist.key);
+        swept = swept && removed;
+        if (!removed)
+            resources.log->warn(
+                "unused flist is still mounted key={} error=\"{}\"",
+                flist.key,
+                removed.error().message);
+    }
+    co_return Result<>{};
+}
+
 Result<std::unique_ptr<Plan>> NodePlanner::Impl::container_plan(
-    const Order& order, const grid::Workload& workload)
+    const Order& order, const grid::Workload& workload, Standing standing)
 {
     const auto& document = std::get<grid::Container>(workload.data);
-    TRY_DO(check(document, config));
+    TRY_DO(check_shape(document));
+    if (standing == Standing::fresh) {
+        TRY_DO(check_rules(document, config));
+    }
 
     auto state = std::make_shared<ContainerState>(
         *this, order.gwid, order.owner, workload.version, document);

@@ -56,12 +56,16 @@ Task<Result<>> Engine::start()
 /// A piece of what was kept long enough; true when there may be more.
 Task<Result<bool>> Engine::forget_gone()
 {
-    const auto keep =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(patience_.keep_gone).count();
-    CO_TRY(const auto dropped, co_await parts_.store.run([&] {
-        return parts_.journal.prune(now_ns() - keep);
-    }));
-    for (const auto& gwid : dropped) {
+    // By a wrong clock nobody's time is over: an order that is repeated must find what became of
+    // it.
+    const auto until = gone_clock_.over_until(
+        now_ns() / 1'000'000'000,
+        Clock::now(),
+        std::chrono::duration_cast<std::chrono::seconds>(patience_.keep_gone));
+    const auto before = until.value_or(0) * 1'000'000'000;
+    CO_TRY(
+        const auto pruned, co_await parts_.store.run([&] { return parts_.journal.prune(before); }));
+    for (const auto& gwid : pruned.workloads) {
         const auto runner = by_gwid_.find(gwid);
         // Its number may have been given anew meanwhile.
         if (runner == by_gwid_.end() || runner->second->entry().state != State::gone ||
@@ -71,7 +75,7 @@ Task<Result<bool>> Engine::forget_gone()
         alarms_.erase(gwid);
         held_.erase(gwid);
     }
-    co_return dropped.size() == static_cast<std::size_t>(Journal::prune_piece);
+    co_return pruned.more;
 }
 
 Task<> Engine::tidy()

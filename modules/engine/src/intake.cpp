@@ -171,7 +171,7 @@ Engine::PendingPtr Engine::take_new(Incoming incoming)
     if (refusal.empty() && entry.order.expires != 0 && entry.order.expires <= unix_now())
         refusal = "the reservation is over already, by this node's clock";
     if (refusal.empty()) {
-        auto planned = parts_.planner.plan(entry.order);
+        auto planned = parts_.planner.plan(entry.order, Standing::fresh);
         if (planned)
             plan = *std::move(planned);
         else

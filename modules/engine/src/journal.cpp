@@ -439,26 +439,33 @@ Result<> Journal::keep_uid_range(std::int64_t owner, std::uint32_t first)
     return {};
 }
 
-Result<std::vector<std::string>> Journal::prune(std::int64_t gone_before)
+Result<Journal::Pruned> Journal::prune(std::int64_t gone_before)
 {
-    std::vector<std::string> dropped;
+    constexpr std::int64_t piece = 500;
+    constexpr std::int64_t piece_of_events = 10'000;
+    Pruned pruned;
     TRY_DO(database_.transaction([&]() -> Result<> {
         TRY_DO(database_.query(
             "SELECT gwid FROM workloads WHERE state = 'gone' AND since < ?"
             " AND gwid NOT IN (SELECT gwid FROM outbox) LIMIT ?",
-            {gone_before, std::int64_t{prune_piece}},
+            {gone_before, piece},
             [&](const Row& row) {
-                dropped.push_back(row.text(0));
+                pruned.workloads.push_back(row.text(0));
                 return true;
             }));
-        for (const auto& gwid : dropped)
+        for (const auto& gwid : pruned.workloads)
             TRY_DO(database_.run("DELETE FROM workloads WHERE gwid = ?", {gwid}));
         TRY_DO(database_.run(
             "DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - 100000"
-            " AND sequence < (SELECT min(sequence) FROM events) + 10000"));
+            " AND sequence < (SELECT min(sequence) FROM events) + ?",
+            {piece_of_events}));
+        TRY(const auto left,
+            database_.integer("SELECT max(sequence) - min(sequence) - 100000 FROM events"));
+        pruned.more = static_cast<std::int64_t>(pruned.workloads.size()) == piece ||
+                      left.value_or(0) > piece_of_events;
         return {};
     }));
-    return dropped;
+    return pruned;
 }
 
 }  // namespace znode::engine

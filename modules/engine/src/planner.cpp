@@ -60,7 +60,7 @@ Task<Result<>> note_pools(NodePlanner::Impl* node)
     CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
     if (noted && !noted->empty()) co_return Result<>{};
     for (const auto& pool : co_await resources.volumes.pools())
-        if (pool.state == storage::PoolState::failed) co_return Result<>{};
+        if (pool.state == storage::PoolState::failed && pool.may_hold) co_return Result<>{};
     CO_TRY(const auto volumes, co_await resources.volumes.list());
     for (const auto& volume : volumes) {
         if (volume.purpose == storage::Purpose::zdb) continue;
@@ -76,8 +76,12 @@ Task<Result<>> note_pools(NodePlanner::Impl* node)
 Task<Result<>> NodePlanner::start()
 {
     CO_TRY(auto found, co_await impl_->resources.containers.list());
-    for (auto& container : found)
+    std::vector<std::string> gwids;
+    for (auto& container : found) {
+        gwids.push_back(container.gwid);
         if (container.exit) impl_->exits.post(*std::move(container.exit));
+    }
+    CO_TRY_DO(co_await impl_->find_flist_users(std::move(gwids)));
     impl_->group.spawn(gather_exits(impl_.get()));
     co_return co_await note_pools(impl_.get());
 }
@@ -89,9 +93,9 @@ Task<Result<std::size_t>> NodePlanner::forget_namespaces(std::int64_t until)
     return impl_->forget_namespaces(until);
 }
 
-Task<Result<>> NodePlanner::forget_pool_of(std::string volume)
+Task<Result<>> NodePlanner::set_volume_aside(std::string name)
 {
-    return impl_->forget_pool_of(std::move(volume));
+    return impl_->end_volume(std::move(name), true);
 }
 
 void NodePlanner::renamed(const std::string& gwid, const std::string& name)
@@ -109,7 +113,7 @@ std::map<std::string, std::vector<std::string>> NodePlanner::flist_users() const
     return users;
 }
 
-Result<std::unique_ptr<Plan>> NodePlanner::plan(const Order& order)
+Result<std::unique_ptr<Plan>> NodePlanner::plan(const Order& order, Standing standing)
 {
     auto read = grid::from_json<grid::Workload>(order.document);
     if (!read)
@@ -118,13 +122,13 @@ Result<std::unique_ptr<Plan>> NodePlanner::plan(const Order& order)
     impl_->own_names.erase(order.gwid);  // Somebody has that very name now.
     switch (workload.workload_type) {
         case grid::WorkloadType::volume:
-            return impl_->volume_plan(order, workload);
+            return impl_->volume_plan(order, workload, standing);
         case grid::WorkloadType::zdb:
             return impl_->zdb_plan(order, workload);
         case grid::WorkloadType::network_resource:
             return impl_->network_plan(order, workload);
         case grid::WorkloadType::container:
-            return impl_->container_plan(order, workload);
+            return impl_->container_plan(order, workload, standing);
         default:
             return fail(
                 Errc::unsupported,
@@ -147,6 +151,7 @@ Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSp
     spec.pool = known.value_or("");
     if (spec.pool.empty()) {
         // One that an agent made which noted nothing, or whose notes are lost.
+        CO_TRY_DO(co_await note_pools(this));
         const auto there = co_await volumes.find(spec.name);
         CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
         const bool absent =
@@ -184,9 +189,20 @@ Task<Result<storage::Volume>> NodePlanner::Impl::ensure_volume(storage::VolumeSp
     }
 }
 
-Task<Result<>> NodePlanner::Impl::forget_pool_of(std::string name)
+Task<Result<>> NodePlanner::Impl::end_volume(std::string name, bool keep)
 {
-    return clear_fact(pool_fact(name));
+    const auto key = pool_fact(name);
+    CO_TRY(const auto known, co_await resources.fact(key));
+    const auto pool = known.value_or("");
+    auto gone = keep ? co_await resources.volumes.set_aside(name, pool)
+                     : co_await resources.volumes.remove(name, pool);
+    if (!gone && pool.empty() && gone.error().code == Errc::unavailable) {
+        // Where all are noted, one without a note was never made.
+        CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
+        if (noted.value_or("") == "1") gone = {};
+    }
+    CO_TRY_DO(std::move(gone));
+    co_return co_await clear_fact(key);
 }
 
 Task<Result<>> NodePlanner::Impl::clear_fact(std::string key)

@@ -44,6 +44,10 @@ struct NodePlanner::Impl {
     ExitBoard exits;
     TaskGroup group;
     std::map<std::string, std::set<std::string>> flist_users;  ///< Key of the mount, gwids.
+    /// Containers of earlier runs of which nobody knows which mount they use.
+    std::set<std::string> unsure_users;
+    int mounting = 0;    ///< Containers that are about to get a mount.
+    bool swept = false;  ///< No mount is left that nobody uses.
     /// Held while a mount goes; its key stands in the set meanwhile.
     Mutex flist_turn;
     std::set<std::string> leaving_flists;
@@ -59,23 +63,31 @@ struct NodePlanner::Impl {
     }
     Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
+    // container_plan.cpp
+    /// Which mounts the containers of earlier runs use. Before any plan is carried out.
+    Task<Result<>> find_flist_users(std::vector<std::string> containers);
+    /// Unmounts flists that nobody uses: left by an agent that died between two steps.
+    Task<Result<>> sweep_flists();
+
     /// Makes the volume in the pool that was chosen for it once, now or by an earlier run: its data
     /// lies there, and an empty one elsewhere would look as if it were lost. Errc::unavailable
     /// while that pool is not there.
     Task<Result<storage::Volume>> ensure_volume(storage::VolumeSpec spec);
-    /// For a volume that is gone: its successor may lie anywhere.
-    Task<Result<>> forget_pool_of(std::string name);
+    /// Makes the volume not exist, or sets it aside; its successor may lie anywhere. Waits for the
+    /// pool that was chosen for it and for no other.
+    Task<Result<>> end_volume(std::string name, bool keep);
     /// Clears a fact that was set; one that was not costs no write.
     Task<Result<>> clear_fact(std::string key);
 
     /// Opens a secret of a workload of this version. "" stays empty.
     Task<Result<Secret>> decrypt(std::string hex, std::int64_t version, std::int64_t owner);
 
-    Result<std::unique_ptr<Plan>> volume_plan(const Order& order, const grid::Workload& workload);
+    Result<std::unique_ptr<Plan>> volume_plan(
+        const Order& order, const grid::Workload& workload, Standing standing);
     Result<std::unique_ptr<Plan>> zdb_plan(const Order& order, const grid::Workload& workload);
     Result<std::unique_ptr<Plan>> network_plan(const Order& order, const grid::Workload& workload);
     Result<std::unique_ptr<Plan>> container_plan(
-        const Order& order, const grid::Workload& workload);
+        const Order& order, const grid::Workload& workload, Standing standing);
 };
 
 /// A step out of two coroutine functions. They must not capture: what they need is in `State`,

@@ -45,7 +45,7 @@ void Runner::adopt(std::unique_ptr<Plan> plan)
 void Runner::make_plan()
 {
     if (plan_ || !refusal_.empty()) return;
-    auto planned = engine_.parts_.planner.plan(entry_.order);
+    auto planned = engine_.parts_.planner.plan(entry_.order, Standing::accepted);
     if (planned)
         adopt(*std::move(planned));
     else

@@ -25,22 +25,20 @@ Task<Result<>> remove_volume(std::shared_ptr<VolumeState> state)
     const auto& name = state->spec.name;
     // Told by who signed it, or not kept here: gone at once. After a restart in between nobody
     // remembers a signature, and the data is kept, which is the smaller harm.
-    if (node.keeps(name)) {
-        CO_TRY_DO(co_await node.resources.volumes.set_aside(name));
-    } else {
-        CO_TRY_DO(co_await node.resources.volumes.remove(name));
-        node.may_destroy.erase(name);
-    }
-    co_return co_await node.forget_pool_of(name);
+    const bool keep = node.keeps(name);
+    CO_TRY_DO(co_await node.end_volume(name, keep));
+    if (!keep) node.may_destroy.erase(name);
+    co_return Result<>{};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Plan>> NodePlanner::Impl::volume_plan(
-    const Order& order, const grid::Workload& workload)
+    const Order& order, const grid::Workload& workload, Standing standing)
 {
     const auto& volume = std::get<grid::Volume>(workload.data);
-    if (volume.type != grid::DiskType::ssd && volume.type != grid::DiskType::hdd)
+    if (standing == Standing::fresh && volume.type != grid::DiskType::ssd &&
+        volume.type != grid::DiskType::hdd)
         return fail(Errc::invalid, "member type must be 0 (HDD) or 1 (SSD)");
     const bool ssd = volume.type == grid::DiskType::ssd;
     auto state = std::make_shared<VolumeState>(*this);

@@ -195,8 +195,13 @@ Task<Result<>> find_servers(State state)
         CO_TRY_DO(
             co_await node.resources.zdb.ensure_server(server_of(*found, volume.name, volume.path)));
         CO_TRY(const auto held, co_await node.resources.zdb.list(volume.pool));
-        for (const auto& each : held)
-            CO_TRY_DO(co_await node.resources.set_fact("zdb.pool." + each.name, volume.pool));
+        for (const auto& each : held) {
+            // Where one is in two pools, the other one is what its customer has been using.
+            const auto pool_note = "zdb.pool." + each.name;
+            CO_TRY(const auto pool, co_await node.resources.fact(pool_note));
+            if (!pool || pool->empty())
+                CO_TRY_DO(co_await node.resources.set_fact(pool_note, volume.pool));
+        }
         CO_FP("engine.zdb.found");
         CO_TRY_DO(co_await node.resources.set_fact(note, volume.name));
         node.resources.log->warn(
@@ -206,6 +211,33 @@ Task<Result<>> find_servers(State state)
             held.size());
     }
     co_return Result<>{};
+}
+
+/// Set when each server of this node has a note: what has none is new.
+constexpr auto all_servers_are_noted = "zdb.servers.noted";
+
+/// After `find_servers`: a pool that cannot be looked at, and of which nothing is known, may hold
+/// the namespace. Made in another one it would come back empty.
+Task<Result<>> check_absent(State state)
+{
+    auto& resources = state->node.resources;
+    CO_TRY(const auto noted, co_await resources.fact(all_servers_are_noted));
+    if (noted && !noted->empty()) co_return Result<>{};
+    const auto media = volume_of(*state, 0).media;
+    bool all_seen = true;
+    for (const auto& pool : co_await resources.volumes.pools()) {
+        if (pool.state != storage::PoolState::failed || !pool.may_hold) continue;
+        CO_TRY(const auto server, co_await resources.fact("zdb.server." + pool.name));
+        if (server && !server->empty()) continue;
+        all_seen = false;
+        if (pool.media == media)
+            co_return fail(
+                Errc::unavailable,
+                "namespace " + state->gwid + " may lie in pool " + pool.name +
+                    ", which cannot be looked at: " + pool.problem);
+    }
+    if (!all_seen) co_return Result<>{};
+    co_return co_await resources.set_fact(all_servers_are_noted, "1");
 }
 
 /// The pool is chosen once and kept: the data lies there.
@@ -224,6 +256,7 @@ Task<Result<>> choose_pool(State state)
         state->pool = *found;
         co_return Result<>{};
     }
+    CO_TRY_DO(co_await check_absent(state));
     CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, bytes_of(*state))));
     co_return co_await resources.set_fact(key, state->pool);
 }
@@ -241,15 +274,27 @@ Task<Result<>> serve(State state)
     auto& sold = node.zdb_sold[state->pool];
     sold[state->gwid] = bytes_of(*state);
     std::uint64_t bytes = server_overhead;
-    for (const auto& [gwid, size] : sold) bytes += room_of(size);
+    std::uint64_t least = server_overhead;  // As agents before this one had it.
+    const auto add = [&](std::uint64_t size) {
+        bytes += room_of(size);
+        least += size + size / 32;
+    };
+    for (const auto& [gwid, size] : sold) add(size);
     CO_TRY(const auto kept, co_await read_kept(&node));
     for (const auto& each : kept)
-        if (each.pool == state->pool) bytes += room_of(each.bytes);
-    if (const auto there = co_await node.resources.volumes.find(name))
-        bytes = std::max(bytes, there->bytes);
+        if (each.pool == state->pool) add(each.bytes);
+    const auto there = co_await node.resources.volumes.find(name, state->pool);
+    if (there) bytes = std::max(bytes, there->bytes);
     auto spec = volume_of(*state, bytes);
     spec.name = name;
     auto volume = co_await node.resources.volumes.ensure(spec);
+    if (!volume && volume.error().code == Errc::exhausted && there && there->bytes >= least) {
+        // Made when less was set aside for compaction: what it holds must be served all the same.
+        node.resources.log->warn(
+            "0-db volume stays small pool={} error=\"{}\"", state->pool, volume.error().message);
+        spec.bytes = there->bytes;
+        volume = co_await node.resources.volumes.ensure(spec);
+    }
     if (!volume) {
         node.zdb_sold[state->pool].erase(state->gwid);
         co_return tl::unexpected(std::move(volume).error());
@@ -276,7 +321,7 @@ Task<Result<bool>> find_server(State state)
         state->pool = *known;
     }
     CO_TRY(const auto name, co_await server_name(state));
-    const auto volume = co_await node.resources.volumes.find(name);
+    const auto volume = co_await node.resources.volumes.find(name, state->pool);
     if (!volume && volume.error().code == Errc::not_found) co_return false;
     if (!volume) co_return tl::unexpected(volume.error());
     CO_TRY(const auto port, co_await server_port(state));
@@ -303,7 +348,7 @@ Task<Result<>> end_unused_server(State state)
     CO_TRY(const auto name, co_await server_name(state));
     CO_TRY_DO(co_await node.resources.zdb.stop_server(state->pool));
     CO_TRY_DO(co_await node.resources.networks.remove_zdb_namespace(state->pool));
-    co_return co_await node.resources.volumes.remove(name);
+    co_return co_await node.resources.volumes.remove(name, state->pool);
 }
 
 Task<Result<>> stop_serving(State state)
@@ -367,36 +412,57 @@ Task<Result<>> remove_namespace(State state)
     co_return Result<>{};
 }
 
+/// The caller has the turn.
+Task<Result<>> forget_namespace(NodePlanner::Impl& node, Kept gone)
+{
+    auto state = std::make_shared<ZdbState>(node, gone.gwid);
+    state->pool = gone.pool;
+    CO_TRY(const bool serves, co_await find_server(state));
+    if (serves) CO_TRY_DO(co_await node.resources.zdb.remove(state->pool, state->gwid));
+    CO_FP("engine.zdb.forget");
+    CO_TRY(auto kept, co_await read_kept(&node));
+    std::erase_if(
+        kept, [&](const Kept& each) { return each.gwid == gone.gwid && each.pool == gone.pool; });
+    CO_TRY_DO(co_await write_kept(&node, std::move(kept)));
+    co_return co_await end_unused_server(state);
+}
+
 }  // namespace
 
 Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t until)
 {
     std::size_t gone = 0;
+    const auto is_over = [until](const Kept& each) { return each.since <= until; };
+    // Stamps of a clock that had lost the time, or was ahead: their time begins now.
+    const auto now = now_ns() / 1'000'000'000;
+    const auto is_wrong = [now](const Kept& each) {
+        return now >= storage::first_plausible &&
+               (each.since < storage::first_plausible || each.since > now);
+    };
     // Mostly there is nothing to do, and whoever has the turn may be starting a server.
     CO_TRY(const auto glance, co_await read_kept(this));
-    if (glance.empty() || glance.front().since > until) co_return gone;
+    if (std::ranges::none_of(glance, is_over) && std::ranges::none_of(glance, is_wrong))
+        co_return gone;
     const auto guard = co_await zdb_turn.lock();
     CO_TRY(auto kept, co_await read_kept(this));
-    // By a lost clock: their time begins now.
-    const auto now = now_ns() / 1'000'000'000;
-    bool restamped = false;
-    for (auto& each : kept) {
-        if (each.since >= storage::first_plausible || now < storage::first_plausible) continue;
-        each.since = now;
-        restamped = true;
-    }
-    if (restamped) CO_TRY_DO(co_await write_kept(this, kept));
-    while (!kept.empty() && kept.front().since <= until) {
-        auto state = std::make_shared<ZdbState>(*this, kept.front().gwid);
-        state->pool = kept.front().pool;
-        CO_TRY(const bool serves, co_await find_server(state));
-        if (serves) CO_TRY_DO(co_await resources.zdb.remove(state->pool, state->gwid));
-        CO_FP("engine.zdb.forget");
-        kept.erase(kept.begin());
+    if (std::ranges::any_of(kept, is_wrong)) {
+        for (auto& each : kept)
+            if (is_wrong(each)) each.since = now;
         CO_TRY_DO(co_await write_kept(this, kept));
-        CO_TRY_DO(co_await end_unused_server(state));
+    }
+    Result<> outcome;
+    std::vector<Kept> over;
+    std::ranges::copy_if(kept, std::back_inserter(over), is_over);
+    for (const auto& each : over) {
+        auto removed = co_await forget_namespace(*this, each);
+        if (!removed) {
+            // Its pool may be away; the others' are not.
+            if (outcome) outcome = std::move(removed);
+            continue;
+        }
         ++gone;
     }
+    CO_TRY_DO(std::move(outcome));
     co_return gone;
 }
 

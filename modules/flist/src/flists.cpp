@@ -6,14 +6,14 @@
 #include <set>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <nlohmann/json.hpp>
 
 #include "async/child.hpp"
-#include "async/event.hpp"
+#include "async/name_locks.hpp"
 #include "async/task_group.hpp"
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
 #include "base/text.hpp"
+#include "descriptions.hpp"
 #include "downloads.hpp"
 #include "flist/block.hpp"
 #include "flist/mount.hpp"
@@ -47,43 +47,6 @@ struct Held {
     bool removing = false;
 };
 
-/// Entry point and environment as the packer wrote them; whatever makes no sense is left out, for
-/// nothing depends on them.
-void take_metadata(const std::string& info, MountedFlist& mounted)
-{
-    const auto json = nlohmann::json::parse(info, nullptr, false);
-    if (!json.is_object() || !json.contains("metadata")) return;
-    const auto parsed = [&](const char* name) {
-        const auto& table = json["metadata"];
-        if (!table.is_object() || !table.contains(name) || !table[name].is_string())
-            return nlohmann::json{};
-        return nlohmann::json::parse(table[name].get<std::string>(), nullptr, false);
-    };
-    const auto entry_point = parsed("entrypoint");
-    if (entry_point.is_array())
-        for (const auto& word : entry_point)
-            if (word.is_string()) mounted.entry_point.push_back(word.get<std::string>());
-    const auto environment = parsed("environ");
-    if (environment.is_object())
-        for (const auto& [name, value] : environment.items())
-            if (value.is_string()) mounted.environment[name] = value.get<std::string>();
-}
-
-/// What `znode-flist info` wrote down; nothing where that is lost.
-void take_size(const fs::path& note, FlistStatus& status)
-{
-    const auto text = kernel::read_file(note);
-    const auto json = nlohmann::json::parse(text.value_or(""), nullptr, false);
-    if (!json.is_object()) return;
-    const auto number = [&](const char* name) {
-        const auto member = json.find(name);
-        return member != json.end() && member->is_number_unsigned() ? member->get<std::uint64_t>()
-                                                                    : 0;
-    };
-    status.entries = number("entries");
-    status.bytes = number("content_bytes");
-}
-
 std::uint64_t size_on_disk(const fs::path& folder)
 {
     std::uint64_t bytes = 0;
@@ -108,7 +71,7 @@ public:
           log_{std::move(log)},
           downloads_{
               loop, lane, config_.cache_dir / "flists", config_.file_limit, config_.ca_file, log_},
-          names_{std::make_shared<Names>(loop)},
+          names_{loop},
           watchers_{loop},
           third_holder_{config_.run_dir}
     {
@@ -143,10 +106,11 @@ public:
         record.url = without_password(spec.url);
         record.store = store->text();
         record.uid_shift = spec.uid_shift;
+        record.remote_store = spec.remote_store;
         record.key = key_of(spec, local->md5);
         record.path = mounts() / record.key;
         const std::string key = record.key;
-        const auto entered = co_await enter(key);
+        const auto entered = co_await names_.enter(key);
         co_return co_await ensure_mounted(std::move(record), spec.store_url);
     }
 
@@ -154,7 +118,7 @@ public:
     {
         if (key.empty() || key.find('/') != std::string::npos || key.starts_with('.'))
             co_return fail(Errc::invalid, printable(key, 60) + " is no key of a flist");
-        const auto entered = co_await enter(key);
+        const auto entered = co_await names_.enter(key);
         co_return co_await remove_entered(key);
     }
 
@@ -163,7 +127,7 @@ public:
         std::vector<FlistStatus> all;
         std::vector<fs::path> notes;
         for (const auto& [key, held] : held_) {
-            notes.push_back(note_of(held->record.flist));
+            notes.push_back(description_of(held->record.flist));
             FlistStatus status;
             status.key = key;
             status.path = held->record.path;
@@ -179,7 +143,10 @@ public:
             all.push_back(std::move(status));
         }
         co_await lane_.run([&] {
-            for (std::size_t i = 0; i < all.size(); ++i) take_size(notes[i], all[i]);
+            for (std::size_t i = 0; i < all.size(); ++i) {
+                const auto text = kernel::read_file(notes[i]);
+                if (text) take_sizes(*text, all[i]);
+            }
         });
         co_return all;
     }
@@ -197,7 +164,6 @@ public:
     }
 
 private:
-    static fs::path note_of(fs::path flist) { return flist.replace_extension(".info"); }
     fs::path mounts() const { return config_.run_dir / "flist"; }
     fs::path states() const { return config_.run_dir / "flist-state"; }
 
@@ -229,46 +195,9 @@ private:
         return key;
     }
 
-    /// Names that somebody works on.
-    struct Names {
-        explicit Names(asio::io_context& loop) : released{loop} {}
-        std::set<std::string> entered;
-        Event released;
-    };
-    /// Holds a name until it is destroyed, which a cancelled coroutine does as well. May outlive
-    /// the names: frames that nobody resumes end with the loop.
-    class [[nodiscard]] Entered {
-    public:
-        Entered(const std::shared_ptr<Names>& names, std::string name)
-            : names_{names}, name_{std::move(name)}
-        {
-        }
-        Entered(Entered&&) = default;
-        Entered& operator=(Entered&&) = delete;
-        ~Entered()
-        {
-            const auto names = names_.lock();
-            if (!names) return;  // Moved from, or all is over.
-            names->entered.erase(name_);
-            names->released.notify();
-        }
-
-    private:
-        std::weak_ptr<Names> names_;
-        std::string name_;
-    };
-
-    /// One at a time per name; the others wait.
-    Task<Entered> enter(std::string name)
-    {
-        while (names_->entered.contains(name)) co_await names_->released.wait();
-        names_->entered.insert(name);
-        co_return Entered{names_, std::move(name)};
-    }
-
     Task<Result<LocalFlist>> download(FlistSpec spec)
     {
-        const auto entered = co_await enter(spec.url);
+        const auto entered = co_await names_.enter(spec.url);
         co_return co_await downloads_.get(spec.url, spec.md5);
     }
 
@@ -293,9 +222,10 @@ private:
     /// Reads the flist in a process of its own: it comes from a stranger.
     Task<Result<MountedFlist>> describe(const MountRecord* record)
     {
-        const auto note = note_of(record->flist);
+        const auto note = description_of(record->flist);
         MountedFlist mounted{.key = record->key, .path = record->path, .md5 = record->md5};
-        if (const auto known = kernel::read_file(note)) {
+        const auto known = co_await lane_.run([&] { return kernel::read_file(note); });
+        if (known) {
             take_metadata(*known, mounted);
             co_return mounted;
         }
@@ -311,7 +241,8 @@ private:
                 "flist " + record->url + ": " +
                     (said.empty() ? output.exit.text() : printable(said, 400)));
         }
-        CO_TRY_DO(kernel::write_file_atomically(note, output.out, 0600));
+        CO_TRY_DO(co_await lane_.run(
+            [&] { return kernel::write_file_atomically(note, output.out, 0600); }));
         take_metadata(output.out, mounted);
         co_return mounted;
     }
@@ -537,7 +468,7 @@ private:
     Log log_;
     Downloads downloads_;
     std::map<std::string, std::shared_ptr<Held>> held_;
-    std::shared_ptr<Names> names_;
+    NameLocks names_;
     TaskGroup watchers_;
     kernel::DescriptorStore third_holder_;
 };

@@ -1,6 +1,8 @@
 // Blocks from 0-db or redis. The FUSE server is a process of threads, so the sockets block, each
 // with a deadline; a connection carries one question at a time, for pipelined ones stall 0-db.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <mutex>
 #include <netdb.h>
@@ -15,6 +18,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include "base/ip.hpp"
 #include "base/text.hpp"
 #include "kernel/fd.hpp"
 #include "store.hpp"
@@ -103,6 +107,8 @@ private:
     Result<> connect(const RedisAddress& address, const Endpoint& known, Clock::time_point deadline)
     {
         if (address.host.starts_with('/')) {
+            if (address.reach == Reach::elsewhere)
+                return fail(Errc::denied, "the store is on this machine");
             sockaddr_un where{};
             where.sun_family = AF_UNIX;
             if (address.host.size() >= sizeof where.sun_path)
@@ -149,8 +155,29 @@ private:
         const std::unique_ptr<addrinfo, FreeAddresses> list{raw};
         std::vector<Endpoint> endpoints;
         for (const addrinfo* at = raw; at != nullptr; at = at->ai_next)
-            endpoints.emplace_back(reinterpret_cast<const char*>(at->ai_addr), at->ai_addrlen);
+            if (address.reach == Reach::anywhere || !is_near(address_of(*at->ai_addr)))
+                endpoints.emplace_back(reinterpret_cast<const char*>(at->ai_addr), at->ai_addrlen);
+        if (endpoints.empty())
+            return fail(Errc::denied, "the store's name leads to this machine or its cable");
         return endpoints;
+    }
+
+    /// Of a family that we do not know: the unspecified one, which is near.
+    static IpAddress address_of(const sockaddr& where)
+    {
+        if (where.sa_family == AF_INET) {
+            sockaddr_in in{};
+            std::memcpy(&in, &where, sizeof in);
+            return IpAddress::v4(ntohl(in.sin_addr.s_addr));
+        }
+        if (where.sa_family == AF_INET6) {
+            sockaddr_in6 in{};
+            std::memcpy(&in, &where, sizeof in);
+            std::array<std::uint8_t, 16> bytes{};
+            std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
+            return IpAddress::v6(bytes);
+        }
+        return {};
     }
 
     /// Logs in and goes to the namespace.

@@ -31,6 +31,7 @@ Result<> write_record(const std::filesystem::path& state, const MountRecord& rec
         {"url", record.url},
         {"store", record.store},
         {"uid_shift", record.uid_shift},
+        {"remote_store", record.remote_store},
         {"pid", record.pid},
         {"start_time", record.start_time}};
     return kernel::write_file_atomically(
@@ -53,6 +54,7 @@ try {
     record.url = json.at("url").get<std::string>();
     record.store = json.at("store").get<std::string>();
     record.uid_shift = json.at("uid_shift").get<std::uint32_t>();
+    record.remote_store = json.value("remote_store", false);  // Not in older ones.
     record.pid = json.at("pid").get<pid_t>();
     record.start_time = json.at("start_time").get<std::uint64_t>();
     return record;
@@ -91,6 +93,7 @@ Result<StartedServer> start_server(const ServerSpec& spec, const kernel::Fd& fus
         std::to_string(ready_number),
         "--state",
         (spec.state / "takeover").string()};
+    if (spec.record.remote_store) child.argv.emplace_back("--remote-store");
     child.descriptors = {
         {.from = STDERR_FILENO, .to = STDERR_FILENO},
         {.from = fuse.get(), .to = fuse_number},

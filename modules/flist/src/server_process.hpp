@@ -21,6 +21,7 @@ struct MountRecord {
     std::string url;
     std::string store;  ///< Without password; the whole URL is in a file of its own.
     std::uint32_t uid_shift = 0;
+    bool remote_store = false;  ///< As of `FlistSpec`.
     pid_t pid = 0;
     std::uint64_t start_time = 0;
 };

@@ -130,13 +130,14 @@ Result<RedisAddress> parse_redis_address(std::string_view url)
 }
 
 Result<std::unique_ptr<BlockStore>> open_store(
-    const Secret& secret, std::chrono::milliseconds patience)
+    const Secret& secret, std::chrono::milliseconds patience, Reach reach)
 {
     const auto url = secret.reveal();
-    if (url.starts_with("dir://") && url.size() > 6)
+    if (reach == Reach::anywhere && url.starts_with("dir://") && url.size() > 6)
         return make_folder_store(std::string{url.substr(6)});
     if (url.starts_with("zdb://") || url.starts_with("ardb://") || url.starts_with("redis://")) {
         TRY(auto address, parse_redis_address(url));
+        address.reach = reach;
         return make_redis_store(std::move(address), patience);
     }
     return fail(

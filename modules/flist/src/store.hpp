@@ -14,6 +14,7 @@ struct RedisAddress {
     Secret user;
     Secret password;
     std::string space;
+    Reach reach = Reach::anywhere;
 };
 
 Result<RedisAddress> parse_redis_address(std::string_view url);

@@ -46,6 +46,8 @@ public:
             auto* pool = entry.pool.get();
             auto opened = co_await disks_.run([&] { return pool->open(); });
             entry.problem = opened ? pool->remark() : std::move(opened).error().message;
+            entry.may_hold =
+                co_await disks_.run([&] { return pool->is_open() || pool->was_used(); });
             if (pool->is_open()) {
                 config_.log->info(
                     "pool ready name={} path={}", pool->config().name, pool->path().string());
@@ -108,14 +110,14 @@ public:
         co_return volume_of(entry, spec);
     }
 
-    Task<Result<>> remove(std::string name) override
+    Task<Result<>> remove(std::string name, std::string pool) override
     {
-        co_return co_await take_away(std::move(name), false);
+        co_return co_await take_away(std::move(name), std::move(pool), false);
     }
 
-    Task<Result<>> set_aside(std::string name) override
+    Task<Result<>> set_aside(std::string name, std::string pool) override
     {
-        co_return co_await take_away(std::move(name), true);
+        co_return co_await take_away(std::move(name), std::move(pool), true);
     }
 
     Task<Result<std::size_t>> forget(std::int64_t until) override
@@ -141,8 +143,9 @@ public:
         }
         co_return volumes;
     }
-    Task<Result<Volume>> find(std::string name) override
+    Task<Result<Volume>> find(std::string name, std::string pool) override
     {
+        if (!pool.empty()) homes_[name] = pool;
         const auto all = co_await survey_all();
         const auto where = pool_of(all, name);
         if (!where) {
@@ -175,32 +178,38 @@ public:
     Task<> stop() override { co_await group_.drain(); }
 
 private:
-    Task<Result<>> take_away(std::string name, bool keep)
+    Task<Result<>> take_away(std::string name, std::string home, bool keep)
     {
         if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
             co_return Result<>{};
+        if (!home.empty()) homes_[name] = home;
         const auto now = std::int64_t{std::time(nullptr)};
-        Result<> outcome;
-        bool found = false;
-        for (auto& entry : pools_) {
-            auto* pool = entry.pool.get();
+        Result<> trouble;
+        std::vector<bool> looked(pools_.size());
+        for (std::size_t i = 0; i < pools_.size(); ++i) {
+            auto* pool = pools_[i].pool.get();
             if (!pool->is_open()) continue;
             auto removed = co_await disks_.run(
                 [&] { return keep ? pool->set_aside(name, now) : pool->remove(name); });
-            if (removed) {
-                if (*removed) homes_[name] = pool->config().name;
-                found = found || *removed;
-                sweep_soon(entry);
-            } else if (outcome) {
-                outcome =
-                    tl::unexpected(std::move(removed).error().during("remove volume " + name));
+            if (!removed) {
+                // Another pool's trouble is not this volume's, as long as it may lie elsewhere.
+                if (trouble)
+                    trouble =
+                        tl::unexpected(std::move(removed).error().during("remove volume " + name));
+                continue;
             }
+            looked[i] = true;
+            if (!*removed) continue;
+            sweep_soon(pools_[i]);
+            homes_[name] = pool->config().name;
+            if (all_open()) homes_.erase(name);
+            co_return Result<>{};
         }
-        const auto absent = unseen(name, [&](std::size_t i) { return pools_[i].pool->is_open(); });
-        if (outcome && !found && absent)
-            co_return fail(Errc::unavailable, "remove volume " + name + ": " + *absent);
-        if (outcome && all_open()) homes_.erase(name);
-        co_return outcome;
+        const auto absent = unseen(name, [&](std::size_t i) { return looked[i]; });
+        if (absent && !trouble) co_return trouble;
+        if (absent) co_return fail(Errc::unavailable, "remove volume " + name + ": " + *absent);
+        if (all_open()) homes_.erase(name);
+        co_return Result<>{};
     }
 
     struct Entry {
@@ -209,6 +218,7 @@ private:
         std::map<std::string, std::uint64_t> pending = {};  // Promised by calls in progress.
         bool sweeping = false;
         bool sweep_again = false;
+        bool may_hold = true;  // What cannot be looked at: this node has used it.
     };
 
     /// Room that a call in progress was given; however the call ends, it ends with it.
@@ -260,7 +270,8 @@ private:
                 .media = config.media,
                 .source = config.path,
                 .path = pools_[i].pool->path(),
-                .problem = pools_[i].problem};
+                .problem = pools_[i].problem,
+                .may_hold = pools_[i].may_hold};
             if (all[i]) describe(info, *all[i], pools_[i].pending);
             infos.push_back(std::move(info));
         }
@@ -322,7 +333,7 @@ private:
         for (std::size_t i = 0; i < pools_.size(); ++i) {
             const bool own = home != homes_.end() && home->second == pools_[i].pool->config().name;
             if (looked(i) && own) return std::nullopt;
-            if (!looked(i) && (!absent || own)) absent = absent_pool(i);
+            if (!looked(i) && pools_[i].may_hold && (!absent || own)) absent = absent_pool(i);
         }
         return absent;
     }
@@ -344,7 +355,7 @@ private:
     {
         if (!spec.pool.empty()) return {};
         for (std::size_t i = 0; i < all.size(); ++i)
-            if (!all[i] && pools_[i].pool->config().media == spec.media)
+            if (!all[i] && pools_[i].may_hold && pools_[i].pool->config().media == spec.media)
                 return fail(
                     Errc::unavailable,
                     "volume " + spec.name + ": " + absent_pool(i) + "; it may lie there");

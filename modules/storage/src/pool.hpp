@@ -55,6 +55,8 @@ public:
     [[nodiscard]] Result<> close();
     bool is_open() const noexcept { return static_cast<bool>(folder_); }
     /// Something the operator should know although the pool works.
+    /// Whether this node has used it, as far as it keeps notes; without notes it may have.
+    bool was_used() const;
     const std::string& remark() const noexcept { return remark_; }
 
     [[nodiscard]] Result<Survey> survey() const;

@@ -179,6 +179,12 @@ Result<> Pool::check_not_used() const
             " to begin anew");
 }
 
+bool Pool::was_used() const
+{
+    std::error_code failed;
+    return note_.empty() || std::filesystem::exists(note_, failed) || failed;
+}
+
 void Pool::note_used()
 {
     std::error_code failed;

@@ -53,6 +53,33 @@ TEST_F(VolumesTest, RemovalWaitsForAnAbsentPoolUnlessTheVolumeWasElsewhere)
     EXPECT_EQ(count(), 0U);
 }
 
+TEST_F(VolumesTest, RemovalWaitsForTheToldPoolOnly)
+{
+    given_an_absent_pool_with("7-1");
+    EXPECT_TRUE(run(loop, volumes->remove("8-1", "second")));
+    EXPECT_FALSE(run(loop, volumes->remove("7-1", "first")));
+    EXPECT_FALSE(run(loop, volumes->remove("9-1")));
+    const auto found = run(loop, volumes->find("8-1", "second"));
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().code, Errc::not_found);
+}
+
+TEST_F(VolumesTest, PoolThatWasNeverUsedHoldsNothing)
+{
+    const auto plain = folder.path() / "plain";
+    std::filesystem::create_directory(plain);
+    given({image_pool(), {.kind = PoolConfig::Kind::directory, .path = plain}});
+    const auto pools = run(loop, volumes->pools());
+    ASSERT_EQ(pools.at(1).state, PoolState::failed);
+    EXPECT_FALSE(pools.at(1).may_hold);
+
+    const auto found = run(loop, volumes->find("7-1"));
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().code, Errc::not_found);
+    EXPECT_TRUE(run(loop, volumes->remove("7-1")));
+    EXPECT_TRUE(ensure(spec("7-1", 32 * mib)));
+}
+
 TEST_F(VolumesTest, MissingImageThatWasUsedIsNotMadeAnew)
 {
     std::filesystem::create_directory(folder.path() / "disk");

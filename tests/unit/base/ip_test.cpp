@@ -40,5 +40,23 @@ TEST(IpEndpointTest, NamesAndMissingBracketsAreRefused)
         EXPECT_FALSE(IpEndpoint::parse(wrong)) << wrong;
 }
 
+TEST(IpTest, NearIsTheMachineItselfAndItsCable)
+{
+    for (const auto* near :
+         {"127.0.0.1",
+          "127.9.9.9",
+          "0.0.0.0",
+          "169.254.169.254",
+          "::",
+          "::1",
+          "fe80::1",
+          "::ffff:127.0.0.1",
+          "::ffff:169.254.0.1"})
+        EXPECT_TRUE(is_near(*IpAddress::parse(near))) << near;
+    for (const auto* far :
+         {"10.0.0.7", "198.51.100.1", "2001:db8::1", "fd00::1", "::ffff:198.51.100.1", "::2"})
+        EXPECT_FALSE(is_near(*IpAddress::parse(far))) << far;
+}
+
 }  // namespace
 }  // namespace znode

@@ -22,6 +22,7 @@ struct World {
     std::vector<std::string> signed_ends;                ///< Whose data need not be kept.
     std::set<std::string> hanging;                       ///< Steps that do not come to an end.
     std::set<std::string> stuck;                         ///< Steps that cannot be undone.
+    bool strict = false;                                 ///< Refuses what is "unwanted".
 };
 
 class FakeStep : public Step {
@@ -50,11 +51,12 @@ private:
     std::string name_;
 };
 
-/// Documents are words: "needs:KEY", "provides:KEY", "program", "bad".
+/// Documents are words: "needs:KEY", "provides:KEY", "program", "bad", "unwanted" (by
+/// a rule that came later).
 class FakePlanner : public Planner {
 public:
     explicit FakePlanner(World& world) : world_{world} {}
-    Result<std::unique_ptr<Plan>> plan(const Order& order) override
+    Result<std::unique_ptr<Plan>> plan(const Order& order, Standing standing) override
     {
         auto plan = std::make_unique<Plan>();
         plan->add(std::make_unique<FakeStep>(world_, order.gwid));
@@ -62,6 +64,8 @@ public:
         std::istringstream words{order.document};
         for (std::string word; words >> word;) {
             if (word == "bad") return fail(Errc::invalid, "size is missing");
+            if (word == "unwanted" && world_.strict && standing == Standing::fresh)
+                return fail(Errc::invalid, "this is not wanted any more");
             if (word.starts_with("needs:")) plan->needs.push_back({word.substr(6), word.substr(6)});
             if (word.starts_with("provides:")) plan->provides.push_back(word.substr(9));
             if (word == "large") plan->amounts.memory = 1ULL << 40U;

@@ -103,6 +103,23 @@ TEST_F(EngineTest, LettersWaitForTheExplorerAndKeepTheirOrder)
     EXPECT_THAT(letters, testing::Not(testing::Contains("1-1 ok")));
 }
 
+TEST_F(EngineTest, ARuleOfTodayDoesNotReachWhatWasAccepted)
+{
+    take("1-1", "unwanted");
+    until([&] { return letters.size() == 1; });
+    end();
+    world.strict = true;
+    begin();
+    take("2-1", "unwanted");
+    until([&] { return letters.size() == 3; });
+    take("1-1", "unwanted", 7, true);
+    until([&] { return state_of("1-1") == State::gone; });
+
+    EXPECT_THAT(letters, testing::Contains("2-1 error: this is not wanted any more"));
+    EXPECT_EQ(letters.back(), "1-1 removed");
+    EXPECT_THAT(world.diary, ElementsAre("apply 1-1", "apply 1-1", "revert 1-1"));
+}
+
 TEST_F(EngineTest, RestartAdoptsInOrderAndReportsNothing)
 {
     take("1-1", "provides:net");

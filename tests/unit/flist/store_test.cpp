@@ -49,6 +49,20 @@ TEST(StoreTest, BadUrlsAreRefusedWithoutTheirPassword)
     }
 }
 
+TEST(StoreTest, AStoreElsewhereIsNotThisMachineWhateverItsName)
+{
+    using namespace std::chrono_literals;
+    for (const char* url :
+         {"redis://localhost:6379", "zdb://127.0.0.1", "zdb://[::1]:9900", "redis:///run/x.sock"}) {
+        const auto store = open_store(Secret{url}, 1s, Reach::elsewhere);
+        ASSERT_TRUE(store) << url;
+        const auto got = (*store)->get("0123456789abcdef");
+        ASSERT_FALSE(got) << url;
+        EXPECT_EQ(got.error().code, Errc::denied) << url << ": " << got.error().message;
+    }
+    EXPECT_FALSE(open_store(Secret{"dir:///etc"}, 1s, Reach::elsewhere));
+}
+
 TEST(StoreTest, ControlCharactersInAUrlAreRefused)
 {
     for (const char* url :

@@ -14,6 +14,7 @@ public:
     struct Pool {
         std::uint64_t free = 0;
         bool open = true;
+        bool used = true;
     };
     std::map<std::string, Pool> pool;
     std::map<std::string, storage::Volume> volumes;
@@ -39,14 +40,23 @@ public:
         volumes.insert_or_assign(spec.name, volume);
         co_return volume;
     }
-    Task<Result<>> remove(std::string name) override
+    Task<Result<>> remove(std::string name, std::string home) override
     {
-        volumes.erase(name);
+        const auto there = volumes.find(name);
+        if (there != volumes.end() && is_open(there->second.pool)) {
+            volumes.erase(there);
+            co_return Result<>{};
+        }
+        for (const auto& [other, one] : pool)
+            if (!one.open && (home.empty() || home == other))
+                co_return fail(Errc::unavailable, "pool " + other + " is away");
         co_return Result<>{};
     }
-    Task<Result<>> set_aside(std::string name) override
+    Task<Result<>> set_aside(std::string name, std::string home) override
     {
-        if (volumes.erase(name) > 0) kept.insert(name);
+        const bool there = volumes.contains(name);
+        CO_TRY_DO(co_await remove(name, std::move(home)));
+        if (there) kept.insert(name);
         co_return Result<>{};
     }
     Task<Result<std::size_t>> forget(std::int64_t) override { co_return 0; }
@@ -56,7 +66,7 @@ public:
         for (const auto& [name, volume] : volumes) all.push_back(volume);
         co_return all;
     }
-    Task<Result<storage::Volume>> find(std::string name) override
+    Task<Result<storage::Volume>> find(std::string name, std::string) override
     {
         const auto there = volumes.find(name);
         if (there != volumes.end() && is_open(there->second.pool)) co_return there->second;
@@ -66,7 +76,15 @@ public:
     }
     Task<std::vector<storage::PoolInfo>> pools() override
     {
-        co_return std::vector<storage::PoolInfo>{};
+        std::vector<storage::PoolInfo> all;
+        for (const auto& [name, one] : pool) {
+            storage::PoolInfo info;
+            info.name = name;
+            info.state = one.open ? storage::PoolState::ready : storage::PoolState::failed;
+            info.may_hold = one.used;
+            all.push_back(std::move(info));
+        }
+        co_return all;
     }
     Task<Result<>> close() override { co_return Result<>{}; }
     Task<> stop() override { co_return; }
@@ -121,7 +139,9 @@ public:
     }
     Task<Result<std::vector<flist::FlistStatus>>> list() override
     {
-        co_return std::vector<flist::FlistStatus>{};
+        std::vector<flist::FlistStatus> all;
+        for (const auto& key : mounts) all.emplace_back().key = key;
+        co_return all;
     }
     Task<std::uint64_t> cache_used() override { co_return 0; }
     Task<> stop() override { co_return; }
@@ -180,6 +200,8 @@ public:
 
 class FakeContainers : public container::Containers {
 public:
+    std::vector<std::string> running;  ///< Since before the agent was started.
+
     Task<Result<container::Namespaces>> prepare_namespaces(std::string, container::IdRange) override
     {
         co_return container::Namespaces{};
@@ -195,7 +217,9 @@ public:
     Task<Result<>> remove(std::string, bool) override { co_return Result<>{}; }
     Task<Result<std::vector<container::Found>>> list() override
     {
-        co_return std::vector<container::Found>{};
+        std::vector<container::Found> all;
+        for (const auto& gwid : running) all.emplace_back().gwid = gwid;
+        co_return all;
     }
     Task<container::ContainerExit> next_exit() override
     {

@@ -26,7 +26,8 @@ protected:
         container.capacity.memory = 64;
     }
 
-    Result<std::unique_ptr<Plan>> plan_of(const std::string& gwid, grid::Workload::Data data)
+    Result<std::unique_ptr<Plan>> plan_of(
+        const std::string& gwid, grid::Workload::Data data, Standing standing = Standing::fresh)
     {
         grid::Workload workload;
         workload.id = 12;
@@ -37,7 +38,7 @@ protected:
         order.gwid = gwid;
         order.owner = 7;
         order.document = grid::to_json(workload);
-        return node.planner->plan(order);
+        return node.planner->plan(order, standing);
     }
     std::unique_ptr<Plan> volume_plan(const std::string& gwid = "12-1")
     {
@@ -59,6 +60,14 @@ protected:
         return run(node.loop, plan.deploy([](const std::string&) {}));
     }
     Result<> retire(Plan& plan) { return run(node.loop, plan.retire()); }
+    /// The agent is killed; `running` go on.
+    void restart(std::vector<std::string> running)
+    {
+        node.containers.running = std::move(running);
+        node.planner = node.make_planner();
+        ASSERT_TRUE(run(node.loop, node.planner->start()));
+        run(node.loop, node.planner->stop());
+    }
     std::string refusal()
     {
         const auto plan = plan_of("13-1", container);
@@ -244,6 +253,21 @@ TEST_F(PlanTest, TheNodesOwnHubMayBeBesideIt)
     EXPECT_THAT(refusal(), HasSubstr("hub_url"));
 }
 
+TEST_F(PlanTest, WhatWasAcceptedOnceKeepsItsPlanWhateverTheRulesAreNow)
+{
+    // The farmer's own hub of then, and rules that came later.
+    container.hub_url = "zdb://127.0.0.1:9910";
+    for (int i = 0; i < 5; ++i)
+        container.logs.push_back({"redis", {"redis://h/a", "redis://h/b", "", ""}});
+    grid::Volume volume;
+    volume.size = 1;
+    volume.type = static_cast<grid::DiskType>(7);
+
+    ASSERT_NE(refusal(), "");
+    EXPECT_TRUE(plan_of("13-1", container, Standing::accepted));
+    EXPECT_TRUE(plan_of("12-1", volume, Standing::accepted));
+}
+
 TEST_F(PlanTest, AFlistThatDoesNotGoIsTriedAgain)
 {
     const auto plan = container_plan();
@@ -277,6 +301,91 @@ TEST_F(PlanTest, WhoBeginsWhileAFlistGoesGetsItAgain)
     const auto users = node.planner->flist_users();
     ASSERT_EQ(users.size(), 1U);
     EXPECT_THAT(users.begin()->second, testing::ElementsAre("14-1"));
+}
+
+TEST_F(PlanTest, AFlistStaysForWhoRunsFromItSinceBeforeTheRestart)
+{
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    ASSERT_TRUE(deploy(*container_plan("14-1")));
+    restart({"13-1", "14-1"});
+
+    ASSERT_TRUE(retire(*container_plan("14-1")));
+    EXPECT_EQ(node.flists.mounts.size(), 1U);
+    ASSERT_TRUE(retire(*container_plan("13-1")));
+    EXPECT_TRUE(node.flists.mounts.empty());
+}
+
+TEST_F(PlanTest, WhileSomebodysMountIsUnknownNoneGoes)
+{
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    ASSERT_TRUE(deploy(*container_plan("14-1")));
+    node.facts.erase("container.mount.13-1");  // As after a damaged database.
+    node.flists.mounts.insert("left behind");
+    restart({"13-1", "14-1"});
+
+    ASSERT_TRUE(retire(*container_plan("14-1")));
+    EXPECT_EQ(node.flists.mounts.size(), 2U);
+    const auto other = container_plan("13-1");
+    ASSERT_TRUE(deploy(*other));
+    ASSERT_TRUE(retire(*other));
+    EXPECT_TRUE(node.flists.mounts.empty());
+}
+
+TEST_F(PlanTest, AMountThatNobodyUsesIsSweptAtTheStart)
+{
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    node.flists.mounts.insert("left behind");
+    restart({"13-1"});
+
+    EXPECT_EQ(node.flists.mounts.size(), 1U);
+    EXPECT_FALSE(node.flists.mounts.contains("left behind"));
+}
+
+TEST_F(PlanTest, WhatWasNeverMadeIsUndoneThoughAPoolIsAway)
+{
+    node.volumes.pool["b"].open = false;
+    EXPECT_FALSE(retire(*container_plan())) << "it may lie there";
+    node.facts["volume.pools.noted"] = "1";
+    EXPECT_TRUE(retire(*container_plan()));
+    EXPECT_TRUE(retire(*volume_plan()));
+}
+
+TEST_F(PlanTest, OnlyTheNotedPoolIsWaitedFor)
+{
+    ASSERT_TRUE(deploy(*volume_plan()));
+    restart({});
+    node.volumes.pool["a"].open = false;
+    EXPECT_FALSE(retire(*volume_plan()));
+    node.volumes.pool["a"].open = true;
+    node.volumes.pool["b"].open = false;
+    EXPECT_TRUE(retire(*volume_plan()));
+    EXPECT_FALSE(node.volumes.volumes.contains("12-1"));
+}
+
+TEST_F(PlanTest, APoolThatWasNeverUsedHoldsUpNobody)
+{
+    node.volumes.pool["b"] = {5 * gib, false, false};
+    restart({});
+    EXPECT_EQ(node.facts["volume.pools.noted"], "1");
+    EXPECT_TRUE(deploy(*volume_plan()));
+}
+
+TEST_F(PlanTest, ANamespaceIsNotMadeAnewWhileAnUnknownPoolMayHoldIt)
+{
+    grid::Zdb zdb;
+    zdb.size = 1;
+    zdb.disk_type = grid::DiskType::ssd;
+    const auto order = [&] { return deploy(**plan_of("15-1", zdb)); };
+    node.volumes.pool["b"].open = false;
+    const auto unsure = order();
+    node.facts["zdb.server.b"] = "zdb0123";
+    const auto known = order();
+
+    ASSERT_FALSE(unsure);
+    EXPECT_EQ(unsure.error().code, Errc::unavailable);
+    EXPECT_THAT(unsure.error().message, HasSubstr("may lie in pool b"));
+    EXPECT_TRUE(known) << known.error().message;
+    EXPECT_EQ(node.facts["zdb.pool.15-1"], "a");
 }
 
 }  // namespace

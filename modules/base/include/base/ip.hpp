@@ -59,6 +59,10 @@ struct IpNetwork {
     auto operator<=>(const IpNetwork&) const = default;
 };
 
+/// Whether an address means the machine itself or a neighbour by its cable: loopback, unspecified,
+/// link-local, the mapped IPv4 ones too.
+bool is_near(const IpAddress& address);
+
 /// An address and a port, "192.0.2.1:8030" or "[2001:db8::1]:8030". Names are not resolved.
 struct IpEndpoint {
     IpAddress address;

@@ -17,6 +17,7 @@
 #include "engine/journal.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/plan.hpp"
+#include "storage/kept_clock.hpp"
 
 namespace znode::engine {
 
@@ -205,6 +206,7 @@ private:
         Duration pause{};
         Clock::time_point until{};
     };
+    storage::KeptClock gone_clock_;
     std::map<std::string, Hold> held_;
     std::int64_t last_sequence_ = 0;
     std::vector<std::shared_ptr<znode::Event>> event_waiters_;

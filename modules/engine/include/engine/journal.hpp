@@ -124,11 +124,13 @@ public:
     /// Notes a range that was found on disk, unless the owner or the range is known already.
     [[nodiscard]] Result<> keep_uid_range(std::int64_t owner, std::uint32_t first);
 
-    /// Drops workloads that are gone for longer than this, and old events beyond 100,000: some, so
-    /// that nobody waits long. The workloads that it dropped; `prune_piece` of them: there may be
-    /// more.
-    [[nodiscard]] Result<std::vector<std::string>> prune(std::int64_t gone_before);
-    static constexpr int prune_piece = 500;
+    struct Pruned {
+        std::vector<std::string> workloads;
+        bool more = false;  ///< It was a piece only.
+    };
+    /// Drops workloads that are gone since before this moment, and old events beyond 100,000: some,
+    /// so that nobody waits long.
+    [[nodiscard]] Result<Pruned> prune(std::int64_t gone_before);
 
 private:
     explicit Journal(store::Database database) : database_{std::move(database)} {}

@@ -105,6 +105,12 @@ private:
 /// Whether trying again could help.
 bool is_transient(Errc code) noexcept;
 
+/// Whether an order was ever accepted here.
+enum class Standing {
+    fresh,     ///< The rules and settings of today decide.
+    accepted,  ///< Was taken by the rules of then: it may be there, and must be kept and undone.
+};
+
 /// Turns orders of the types it knows into plans.
 class Planner {
 public:
@@ -119,7 +125,7 @@ public:
     }
     /// Reads the document. Errc::invalid or ::denied: the order is refused, with the reason for the
     /// customer in the message; Errc::unsupported: a type that this node does not run.
-    virtual Result<std::unique_ptr<Plan>> plan(const Order& order) = 0;
+    virtual Result<std::unique_ptr<Plan>> plan(const Order& order, Standing standing) = 0;
 };
 
 }  // namespace znode::engine

@@ -66,7 +66,7 @@ public:
     Task<Result<>> start();
     Task<> stop();
 
-    Result<std::unique_ptr<Plan>> plan(const Order& order) override;
+    Result<std::unique_ptr<Plan>> plan(const Order& order, Standing standing) override;
     void renamed(const std::string& gwid, const std::string& name) override;
     void may_destroy(const std::string& gwid) override;
 
@@ -74,8 +74,8 @@ public:
     /// before `until` (Unix seconds). How many.
     [[nodiscard]] Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
-    /// The volume is gone by another hand than a plan's: the next of that name may lie in any pool.
-    [[nodiscard]] Task<Result<>> forget_pool_of(std::string volume);
+    /// Sets a volume aside that no plan looks after; the next of that name may lie in any pool.
+    [[nodiscard]] Task<Result<>> set_volume_aside(std::string name);
 
     /// The containers that use a mounted flist, by its key; for the status.
     std::map<std::string, std::vector<std::string>> flist_users() const;

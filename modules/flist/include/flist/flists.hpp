@@ -22,6 +22,8 @@ struct FlistSpec {
     Secret store_url;  ///< Where its blocks are.
     std::uint32_t uid_shift = 0;
     std::optional<std::string> md5 = {};  ///< Lower-case hex; refused when the flist has another.
+    /// A stranger has named the store: it is on another machine, whatever its name leads to.
+    bool remote_store = false;
 };
 
 /// A flist that can be read below `path`.

@@ -30,11 +30,19 @@ public:
 /// How long one attempt may take.
 inline constexpr std::chrono::milliseconds attempt_patience{10'000};
 
+/// Where a store may be.
+enum class Reach {
+    anywhere,
+    elsewhere,  ///< On another machine: what its name leads to on this one, is not asked.
+};
+
 /// Opens a store by URL: `zdb://` and `redis://[[user][:password]@]host[:port][/namespace]`, either
 /// with the path of a unix socket in place of host and port, or `dir:///path`. No connection is
 /// made yet. Errc::invalid says what is wrong with the URL and never repeats its password.
 Result<std::unique_ptr<BlockStore>> open_store(
-    const Secret& url, std::chrono::milliseconds patience = attempt_patience);
+    const Secret& url,
+    std::chrono::milliseconds patience = attempt_patience,
+    Reach reach = Reach::anywhere);
 
 /// The URL of a `--store` argument: itself, or the first line of `@FILE` or `@FD:N`, so that a
 /// password needs not be in a command line.

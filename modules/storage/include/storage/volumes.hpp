@@ -77,6 +77,7 @@ struct PoolInfo {
     std::vector<std::string> foreign;  ///< Named like ours, without our mark: left alone.
     std::vector<std::string> kept;     ///< Volumes that were set aside, oldest first.
     std::int64_t kept_since = 0;       ///< Of the oldest of them, Unix seconds.
+    bool may_hold = true;              ///< Failed: this node has used it, so volumes may lie in it.
 };
 
 /// A pool as the operator configures it.
@@ -130,14 +131,14 @@ public:
 
     /// Makes the volume not exist. Succeeds for a name never seen; what carries no mark of ours is
     /// left alone. Errc::unavailable: it is in no pool that could be looked at, and may be in
-    /// another.
-    virtual Task<Result<>> remove(std::string name) = 0;
+    /// another. `pool`: the one it was made in, if that is known; no other is waited for then.
+    virtual Task<Result<>> remove(std::string name, std::string pool = {}) = 0;
 
     /// The volume is gone for everybody, and its data is kept for a while: hidden, in its pool,
     /// under a name with the moment. One that holds nothing is removed. Succeeds for a name never
     /// seen. What is kept counts as free: whatever else needs the room gets it, the oldest goes
-    /// first.
-    virtual Task<Result<>> set_aside(std::string name) = 0;
+    /// first. `pool` as above.
+    virtual Task<Result<>> set_aside(std::string name, std::string pool = {}) = 0;
 
     /// Removes what was set aside at this moment or before (Unix seconds); how many that were. What
     /// was stamped by a clock that had lost the time counts as set aside now.
@@ -147,8 +148,8 @@ public:
     virtual Task<Result<std::vector<Volume>>> list() = 0;
 
     /// One of them. Errc::not_found; Errc::unavailable when it may be in a pool that cannot be
-    /// looked at.
-    virtual Task<Result<Volume>> find(std::string name) = 0;
+    /// looked at. `pool` as above.
+    virtual Task<Result<Volume>> find(std::string name, std::string pool = {}) = 0;
 
     virtual Task<std::vector<PoolInfo>> pools() = 0;
 
