@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 
+#include "client_limits.hpp"
 #include "listeners.hpp"
 #include "session.hpp"
 
@@ -20,7 +21,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t read_step = std::size_t{64} << 10U;
 constexpr std::size_t read_in_one_turn = std::size_t{1} << 20U;
 /// Above this a client's requests wait until it has taken its replies.
 constexpr std::size_t unread_limit = std::size_t{1} << 20U;
@@ -90,8 +90,8 @@ public:
             commands_.woken.clear();
             for (Session* session : std::exchange(commands_.cut_off, {})) kill(*session);
             send_replies();
-            close_stalled();
-            keep_budget();
+            limits_.close_stalled();
+            limits_.keep_budget();
             bury();
             compaction_ = engine_.compact(compaction_step);
         }
@@ -120,7 +120,7 @@ private:
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) refuse_one(listener);
                 return;
             }
-            if (!unix_socket && tcp_clients_ >= config_.client_limit && !make_place()) {
+            if (!unix_socket && limits_.full() && !limits_.make_place()) {
                 turn_away(fd);
                 continue;
             }
@@ -137,27 +137,10 @@ private:
             session->writable = !config_.protect;
             if (!watch(session->fd.get(), session.get())) return;
             session->interest = EPOLLIN;
-            tcp_clients_ += unix_socket ? 0 : 1;
+            limits_.came(*session);
             sessions_.push_back(session.release());
             ++commands_.stats.clients;
         }
-    }
-
-    /// Ends the client that has been silent for longest, so that silence cannot shut the port.
-    bool make_place()
-    {
-        Session* silent = nullptr;
-        for (Session* session : sessions_) {
-            if (session->dead || session->unix_socket || session->mirror || session->listed ||
-                session->ready || !session->waiting_for.empty() || !session->out.empty())
-                continue;
-            if (silent == nullptr || session->heard < silent->heard) silent = session;
-        }
-        if (silent == nullptr || steady_clock::now() - silent->heard < config_.silence_limit)
-            return false;
-        log_->debug("client closed: silent, and its place is needed");
-        kill(*silent);
-        return true;
     }
 
     void turn_away(const kernel::Fd& fd)
@@ -165,7 +148,7 @@ private:
         constexpr std::string_view words = "-Too many clients\r\n";
         // A fresh socket has room for it; who is gone needs no answer.
         (void)::send(fd.get(), words.data(), words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        log_->debug("connection refused: {} clients", tcp_clients_);
+        log_->debug("connection refused: too many clients");
     }
 
     /// Without a free descriptor a client waits for ever; with this one it learns of it.
@@ -195,7 +178,7 @@ private:
                 if (!session.dead) make_ready(session);
             }
             if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !session.dead &&
-                has_memory(session)) {
+                limits_.has_memory(session)) {
                 receive(session);
                 if (!session.dead) serve(session);
             }
@@ -224,12 +207,6 @@ private:
         }
     }
 
-    /// Whether it may cost more. The agent's socket always may.
-    bool has_memory(const Session& session) const
-    {
-        return session.unix_socket || held_ <= config_.buffer_limit;
-    }
-
     bool may_serve(const Session& session) const
     {
         return !session.dead && !session.closing && session.waiting_for.empty() &&
@@ -254,13 +231,13 @@ private:
     void serve(Session& session)
     {
         touch(session);
-        while (may_serve(session) && has_memory(session)) {
+        while (may_serve(session) && limits_.has_memory(session)) {
             if (!session.mget.empty()) {
                 // Nothing makes its replies a second time: they are of what is committed.
                 if (engine_.uncommitted() > 0) commit();
                 commands_.continue_mget(session);
                 settle(session);
-                count(session);
+                limits_.count(session);
                 continue;
             }
             const auto parsed = parse_request(session.in.view().substr(session.taken), arguments_);
@@ -279,10 +256,10 @@ private:
                 break;
             }
             if (engine_.uncommitted() > group_limit) commit();
-            count(session);
+            limits_.count(session);
         }
         // Whoever is left after this turn goes on.
-        if (!session.dead && !has_memory(session)) make_ready(session);
+        if (!session.dead && !limits_.has_memory(session)) make_ready(session);
     }
 
     void execute(Session& session, std::size_t size)
@@ -382,7 +359,7 @@ private:
             if (session.out_mark == 0) session.took = steady_clock::now();
             session.in.relax();
             session.out.relax();
-            count(session);
+            limits_.count(session);
             // Requests may be here already that no event will tell of.
             if (may_serve(session) &&
                 (!session.mget.empty() ||
@@ -391,62 +368,6 @@ private:
             update_interest(session);
         }
         touched_.clear();
-    }
-
-    /// Whether it keeps us from something for too long: from sending, or from the rest of a
-    /// request.
-    bool is_stalled(const Session& session, steady_clock::time_point now) const
-    {
-        if (session.dead || session.unix_socket) return false;
-        if (session.out_mark > 0) return now - session.took >= config_.stall_limit;
-        return !session.in.empty() && session.waiting_for.empty() && session.mget.empty() &&
-               !session.ready && now - session.heard >= config_.stall_limit;
-    }
-
-    /// Who leaves its replies lie, or a request unfinished, keeps memory that others need.
-    void close_stalled()
-    {
-        const auto now = steady_clock::now();
-        if (now < next_look_) return;
-        next_look_ = now + std::min<milliseconds>(config_.stall_limit / 4, milliseconds{5000});
-        for (Session* session : sessions_) {
-            if (!is_stalled(*session, now)) continue;
-            log_->debug("client closed: it neither takes its replies nor ends its request");
-            kill(*session);
-        }
-    }
-
-    /// What each client has from the beginning is bounded by their number.
-    static std::size_t large(const Buffer& buffer)
-    {
-        return buffer.capacity() > read_step ? buffer.capacity() : 0;
-    }
-
-    void count(Session& session)
-    {
-        const std::size_t held =
-            session.dead || session.unix_socket ? 0 : large(session.in) + large(session.out);
-        if (session.held == 0 && held > 0) session.holds_since = steady_clock::now();
-        held_ += held;
-        held_ -= std::exchange(session.held, held);
-    }
-
-    /// After each turn; within one nobody is served any more once it is used up.
-    void keep_budget()
-    {
-        if (held_ <= config_.buffer_limit) return;
-        std::vector<Session*> holders;
-        for (Session* session : sessions_)
-            if (!session->dead && session->held > 0) holders.push_back(session);
-        // Who is quick has given it back before its turn comes.
-        std::ranges::sort(holders, {}, &Session::holds_since);
-        std::size_t closed = 0;
-        for (Session* session : holders) {
-            if (held_ <= config_.buffer_limit) break;
-            kill(*session);
-            ++closed;
-        }
-        log_->warn("memory for clients is used up: closed={}", closed);
     }
 
     bool has_request(const Session& session)
@@ -499,8 +420,7 @@ private:
         if (std::exchange(session.dead, true)) return;
         (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session.fd.get(), nullptr);
         any_dead_ = true;
-        count(session);
-        tcp_clients_ -= session.unix_socket ? 0 : 1;
+        limits_.went(session);
     }
 
     void bury()
@@ -547,7 +467,8 @@ private:
     {
         if (!ready_.empty() || compaction_ == Compaction::busy) return 0;
         auto wait = milliseconds{compaction_ == Compaction::waiting ? 10 : 60'000};
-        if (held_ > 0) wait = std::min(wait, std::max(config_.stall_limit / 4, milliseconds{1}));
+        if (limits_.holds_memory())
+            wait = std::min(wait, std::max(config_.stall_limit / 4, milliseconds{1}));
         if (!commands_.watchers.empty()) {
             const auto now = steady_clock::now();
             for (const Session* session : commands_.watchers) {
@@ -570,11 +491,9 @@ private:
     unsigned short port_ = 0;
     bool stopping_ = false;
     bool any_dead_ = false;
-    std::size_t tcp_clients_ = 0;
-    std::size_t held_ = 0;  ///< Memory of the buffers of TCP clients.
-    steady_clock::time_point next_look_;
     Compaction compaction_ = Compaction::busy;
     std::vector<Session*> sessions_;
+    ClientLimits limits_{config_, log_, sessions_, [this](Session& session) { kill(session); }};
     std::vector<Session*> touched_;  ///< Executed something in this turn.
     std::vector<Session*> ready_;    ///< To be served in the next turn.
     std::vector<std::string_view> arguments_;

@@ -13,6 +13,9 @@
 
 namespace znode::zdb {
 
+/// What is read at once, and what the buffers of a session may hold from its beginning.
+inline constexpr std::size_t read_step = std::size_t{64} << 10U;
+
 struct Session {
     kernel::Fd fd;
     bool unix_socket = false;
