@@ -318,7 +318,7 @@ Task<Result<>> App::start()
     CO_TRY_DO(co_await flists_->recover());
     co_await volumes_->open();
     source_->set_pools(co_await volumes_->pools());
-    CO_TRY_DO(co_await notes_->find_uid_ranges(*volumes_, disks_));
+    CO_TRY_DO(co_await notes_->find_uid_ranges(volumes_.get(), &disks_));
     co_await caretaker_->network_tried();
     CO_TRY_DO(co_await planner_->start());
     CO_TRY(const auto maintenance, co_await notes_->fact("maintenance"));

@@ -40,17 +40,17 @@ Task<Result<std::uint32_t>> Notes::uid_range(std::int64_t owner)
     co_return co_await store_.run([&] { return journal_.uid_range(owner, first_uid_); });
 }
 
-Task<Result<>> Notes::find_uid_ranges(storage::Volumes& volumes, Blocking& disks)
+Task<Result<>> Notes::find_uid_ranges(storage::Volumes* volumes, Blocking* disks)
 {
     CO_TRY(const bool known, co_await store_.run([&] { return journal_.has_uid_ranges(); }));
     if (known) co_return Result<>{};
-    CO_TRY(const auto all, co_await volumes.list());
+    CO_TRY(const auto all, co_await volumes->list());
     for (const auto& volume : all) {
         struct stat info{};
         const auto owner = to_number<std::int64_t>(volume.owner);
         if (volume.purpose != storage::Purpose::rootfs || !owner) continue;
         const auto upper = volume.path / "upper";
-        const int looked = co_await disks.run([&] { return ::stat(upper.c_str(), &info); });
+        const int looked = co_await disks->run([&] { return ::stat(upper.c_str(), &info); });
         if (looked != 0 || info.st_uid == 0) continue;
         CO_TRY_DO(
             co_await store_.run([&] { return journal_.keep_uid_range(*owner, info.st_uid); }));

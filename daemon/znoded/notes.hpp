@@ -31,7 +31,7 @@ public:
     Task<Result<std::uint32_t>> uid_range(std::int64_t owner);
     /// A new database does not know whose files have which ids, and the roots of containers do: ids
     /// on disk can't be changed under a program.
-    Task<Result<>> find_uid_ranges(storage::Volumes& volumes, Blocking& disks);
+    Task<Result<>> find_uid_ranges(storage::Volumes* volumes, Blocking* disks);
 
 private:
     engine::Journal& journal_;

@@ -413,17 +413,17 @@ Task<Result<>> remove_namespace(State state)
 }
 
 /// The caller has the turn.
-Task<Result<>> forget_namespace(NodePlanner::Impl& node, Kept gone)
+Task<Result<>> forget_namespace(NodePlanner::Impl* node, Kept gone)
 {
-    auto state = std::make_shared<ZdbState>(node, gone.gwid);
+    auto state = std::make_shared<ZdbState>(*node, gone.gwid);
     state->pool = gone.pool;
     CO_TRY(const bool serves, co_await find_server(state));
-    if (serves) CO_TRY_DO(co_await node.resources.zdb.remove(state->pool, state->gwid));
+    if (serves) CO_TRY_DO(co_await node->resources.zdb.remove(state->pool, state->gwid));
     CO_FP("engine.zdb.forget");
-    CO_TRY(auto kept, co_await read_kept(&node));
+    CO_TRY(auto kept, co_await read_kept(node));
     std::erase_if(
         kept, [&](const Kept& each) { return each.gwid == gone.gwid && each.pool == gone.pool; });
-    CO_TRY_DO(co_await write_kept(&node, std::move(kept)));
+    CO_TRY_DO(co_await write_kept(node, std::move(kept)));
     co_return co_await end_unused_server(state);
 }
 
@@ -454,7 +454,7 @@ Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t unti
     std::vector<Kept> over;
     std::ranges::copy_if(kept, std::back_inserter(over), is_over);
     for (const auto& each : over) {
-        auto removed = co_await forget_namespace(*this, each);
+        auto removed = co_await forget_namespace(this, each);
         if (!removed) {
             // Its pool may be away; the others' are not.
             if (outcome) outcome = std::move(removed);

@@ -122,7 +122,7 @@ public:
     Task<Result<flist::MountedFlist>> ensure(flist::FlistSpec spec) override
     {
         flist::MountedFlist mounted;
-        mounted.key = spec.url;
+        mounted.key = spec.url + std::string{spec.store_url.reveal()};
         mounted.md5 = "0123";
         mounts.insert(mounted.key);
         co_return mounted;

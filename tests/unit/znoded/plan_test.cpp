@@ -315,6 +315,19 @@ TEST_F(PlanTest, AFlistStaysForWhoRunsFromItSinceBeforeTheRestart)
     EXPECT_TRUE(node.flists.mounts.empty());
 }
 
+TEST_F(PlanTest, AMountStaysForItsProgramThoughTheFarmersHubIsAnotherOne)
+{
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    node.hub_url = "zdb://other.example:9900";
+    restart({"13-1"});
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    EXPECT_EQ(node.flists.mounts.size(), 2U);
+    restart({"13-1"});
+    EXPECT_EQ(node.flists.mounts.size(), 2U);
+    ASSERT_TRUE(retire(*container_plan("13-1")));
+    EXPECT_TRUE(node.flists.mounts.empty());
+}
+
 TEST_F(PlanTest, WhileSomebodysMountIsUnknownNoneGoes)
 {
     ASSERT_TRUE(deploy(*container_plan("13-1")));
