@@ -60,7 +60,7 @@ Task<Result<>> note_pools(NodePlanner::Impl* node)
     CO_TRY(const auto noted, co_await resources.fact(all_are_noted));
     if (noted && !noted->empty()) co_return Result<>{};
     for (const auto& pool : co_await resources.volumes.pools())
-        if (pool.state == storage::PoolState::failed && pool.may_hold) co_return Result<>{};
+        if (pool.state == storage::PoolState::failed) co_return Result<>{};
     CO_TRY(const auto volumes, co_await resources.volumes.list());
     for (const auto& volume : volumes) {
         if (volume.purpose == storage::Purpose::zdb) continue;
@@ -78,7 +78,8 @@ Task<Result<>> NodePlanner::start()
     CO_TRY(auto found, co_await impl_->resources.containers.list());
     std::vector<std::string> gwids;
     for (auto& container : found) {
-        gwids.push_back(container.gwid);
+        // What has ended is started from a mount of its own.
+        if (container.running) gwids.push_back(container.gwid);
         if (container.exit) impl_->exits.post(*std::move(container.exit));
     }
     CO_TRY_DO(co_await impl_->find_flist_users(std::move(gwids)));

@@ -226,11 +226,11 @@ Task<Result<>> check_absent(State state)
     const auto media = volume_of(*state, 0).media;
     bool all_seen = true;
     for (const auto& pool : co_await resources.volumes.pools()) {
-        if (pool.state != storage::PoolState::failed || !pool.may_hold) continue;
+        if (pool.state != storage::PoolState::failed) continue;
         CO_TRY(const auto server, co_await resources.fact("zdb.server." + pool.name));
         if (server && !server->empty()) continue;
         all_seen = false;
-        if (pool.media == media)
+        if (pool.may_hold && pool.media == media)
             co_return fail(
                 Errc::unavailable,
                 "namespace " + state->gwid + " may lie in pool " + pool.name +
@@ -433,11 +433,11 @@ Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t unti
 {
     std::size_t gone = 0;
     const auto is_over = [until](const Kept& each) { return each.since <= until; };
-    // Stamps of a clock that had lost the time, or was ahead: their time begins now.
+    // Stamps of a clock that had lost the time: theirs begins now. One that is ahead stays, for the
+    // clock of now may be behind: it costs room, and the other way would cost data.
     const auto now = now_ns() / 1'000'000'000;
     const auto is_wrong = [now](const Kept& each) {
-        return now >= storage::first_plausible &&
-               (each.since < storage::first_plausible || each.since > now);
+        return now >= storage::first_plausible && each.since < storage::first_plausible;
     };
     // Mostly there is nothing to do, and whoever has the turn may be starting a server.
     CO_TRY(const auto glance, co_await read_kept(this));

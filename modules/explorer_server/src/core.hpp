@@ -110,14 +110,15 @@ static_assert(
 inline constexpr std::size_t largest_proof = std::size_t{256} << 10U;
 /// What a node or farm says of itself, proofs and addresses apart: a hundred of them are a page.
 inline constexpr std::size_t largest_self = std::size_t{64} << 10U;
-inline constexpr std::size_t largest_node = std::size_t{4} << 20U;  ///< With its proofs.
-inline constexpr std::size_t largest_farm = std::size_t{1} << 20U;  ///< With its addresses.
+inline constexpr std::size_t largest_node = std::size_t{4} << 20U;    ///< With its proofs.
+inline constexpr std::size_t largest_farm = std::size_t{320} << 10U;  ///< With its addresses.
 inline constexpr std::size_t largest_pool = std::size_t{4} << 20U;
 inline constexpr std::size_t largest_small = std::size_t{64} << 10U;  ///< Everything else.
 inline constexpr std::size_t longest_line = 4096;  ///< Names, hosts, addresses of e-mail.
 inline constexpr std::size_t longest_description = 16U << 10U;
 /// A page of a list that gets larger is refused, unless it has one document only.
-inline constexpr std::size_t list_page_bytes = std::size_t{8} << 20U;
+inline constexpr std::size_t list_page_bytes = std::size_t{32} << 20U;
+static_assert(100 * largest_farm < list_page_bytes);
 /// Who reads waits for the next visit once a visit has answered so much.
 inline constexpr std::size_t visit_bytes = std::size_t{32} << 20U;
 

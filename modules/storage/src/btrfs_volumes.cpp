@@ -24,6 +24,8 @@ public:
     BtrfsVolumes(Config config, asio::io_context& loop, Blocking& disks)
         : config_{std::move(config)}, disks_{disks}, group_{loop}
     {
+        std::error_code ignored;
+        keeps_notes_ = std::filesystem::exists(config_.state_dir, ignored);
         std::set<std::string> names;
         for (auto& pool : config_.pools) {
             if (pool.name.empty()) pool.name = pool.path.stem().string();
@@ -46,8 +48,8 @@ public:
             auto* pool = entry.pool.get();
             auto opened = co_await disks_.run([&] { return pool->open(); });
             entry.problem = opened ? pool->remark() : std::move(opened).error().message;
-            entry.may_hold =
-                co_await disks_.run([&] { return pool->is_open() || pool->was_used(); });
+            entry.may_hold = co_await disks_.run(
+                [&] { return !keeps_notes_ || pool->is_open() || pool->was_used(); });
             if (pool->is_open()) {
                 config_.log->info(
                     "pool ready name={} path={}", pool->config().name, pool->path().string());
@@ -201,9 +203,8 @@ private:
             looked[i] = true;
             if (!*removed) continue;
             sweep_soon(pools_[i]);
-            homes_[name] = pool->config().name;
-            if (all_open()) homes_.erase(name);
-            co_return Result<>{};
+            // Its twin may lie in the one that was told.
+            if (home.empty()) homes_[name] = pool->config().name;
         }
         const auto absent = unseen(name, [&](std::size_t i) { return looked[i]; });
         if (absent && !trouble) co_return trouble;
@@ -333,7 +334,8 @@ private:
         for (std::size_t i = 0; i < pools_.size(); ++i) {
             const bool own = home != homes_.end() && home->second == pools_[i].pool->config().name;
             if (looked(i) && own) return std::nullopt;
-            if (!looked(i) && pools_[i].may_hold && (!absent || own)) absent = absent_pool(i);
+            if (!looked(i) && (own || pools_[i].may_hold) && (!absent || own))
+                absent = absent_pool(i);
         }
         return absent;
     }
@@ -437,6 +439,8 @@ private:
     TaskGroup group_;
     std::vector<Entry> pools_;
     std::uint64_t changes_ = 0;  // Calls of ensure that have ended.
+    // Before this run: without, a pool that was used may have no note.
+    bool keeps_notes_ = false;
     // In which pool this run has wanted or found a name, "" for one that is in none: where a pool
     // is absent, what is gone from its own need not wait for it.
     std::map<std::string, std::string> homes_;

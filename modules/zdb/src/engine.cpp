@@ -192,6 +192,8 @@ public:
 
     Compaction compact(std::chrono::microseconds budget) override
     {
+        // Nobody may write any more, and so ask; room may have come from elsewhere.
+        if (shared_.reserve.missing()) (void)shared_.reserve.still_missing();
         // A full disk: whoever has dead records helps, and asks again when there is more room to
         // work in.
         if (swept_ != shared_.reserve.chances()) {

@@ -264,6 +264,7 @@ private:
 
     void execute(Session& session, std::size_t size)
     {
+        if (session.held > 0) session.holds_since = steady_clock::now();
         if (session.space == nullptr) {
             reply_error(
                 session.out, "Your active namespace is not available anymore (probably removed).");

@@ -36,7 +36,7 @@ struct Session {
     unsigned interest = 0;   ///< What epoll watches.
     std::size_t wanted = 1;  ///< Bytes missing of the request that came in part.
     std::size_t held = 0;    ///< Memory of both buffers, as counted by the server.
-    std::chrono::steady_clock::time_point holds_since;  ///< Since when `held` is not 0.
+    std::chrono::steady_clock::time_point holds_since;  ///< Without having ended a request.
     /// When its last byte came.
     std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
     /// When the client last took a byte of its replies, or had none to take.

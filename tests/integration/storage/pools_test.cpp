@@ -68,7 +68,12 @@ TEST_F(VolumesTest, PoolThatWasNeverUsedHoldsNothing)
 {
     const auto plain = folder.path() / "plain";
     std::filesystem::create_directory(plain);
-    given({image_pool(), {.kind = PoolConfig::Kind::directory, .path = plain}});
+    const auto both = [&] {
+        given({image_pool(), {.kind = PoolConfig::Kind::directory, .path = plain}});
+    };
+    both();
+    EXPECT_TRUE(run(loop, volumes->pools()).at(1).may_hold) << "nobody has kept notes so far";
+    both();
     const auto pools = run(loop, volumes->pools());
     ASSERT_EQ(pools.at(1).state, PoolState::failed);
     EXPECT_FALSE(pools.at(1).may_hold);

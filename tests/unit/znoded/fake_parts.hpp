@@ -20,6 +20,7 @@ public:
     std::map<std::string, storage::Volume> volumes;
     std::set<std::string> kept;
     std::function<void()> after_choice = [] {};
+    std::filesystem::path root;
 
     Task<> open() override { co_return; }
     Task<Result<std::string>> choose(storage::VolumeSpec spec) override
@@ -37,6 +38,8 @@ public:
         volume.name = spec.name;
         volume.gwid = spec.gwid;
         volume.pool = where;
+        volume.path = root / spec.name;
+        std::filesystem::create_directories(volume.path);
         volumes.insert_or_assign(spec.name, volume);
         co_return volume;
     }
@@ -48,7 +51,7 @@ public:
             co_return Result<>{};
         }
         for (const auto& [other, one] : pool)
-            if (!one.open && (home.empty() || home == other))
+            if (!one.open && (home.empty() ? one.used : home == other))
                 co_return fail(Errc::unavailable, "pool " + other + " is away");
         co_return Result<>{};
     }
@@ -71,7 +74,8 @@ public:
         const auto there = volumes.find(name);
         if (there != volumes.end() && is_open(there->second.pool)) co_return there->second;
         for (const auto& [other, one] : pool)
-            if (!one.open) co_return fail(Errc::unavailable, "pool " + other + " is away");
+            if (!one.open && one.used)
+                co_return fail(Errc::unavailable, "pool " + other + " is away");
         co_return fail(Errc::not_found, "there is no volume " + name);
     }
     Task<std::vector<storage::PoolInfo>> pools() override
@@ -218,7 +222,10 @@ public:
     Task<Result<std::vector<container::Found>>> list() override
     {
         std::vector<container::Found> all;
-        for (const auto& gwid : running) all.emplace_back().gwid = gwid;
+        for (const auto& gwid : running) {
+            all.emplace_back().gwid = gwid;
+            all.back().running.emplace();
+        }
         co_return all;
     }
     Task<container::ContainerExit> next_exit() override
@@ -278,6 +285,7 @@ struct FakeNode {
     }
     std::unique_ptr<engine::NodePlanner> make_planner()
     {
+        volumes.root = folder.path() / "pools";
         engine::PlanConfig config;
         config.node_id = "node";
         config.hub_url = hub_url;

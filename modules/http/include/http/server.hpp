@@ -38,7 +38,7 @@ struct ServerLimits {
     Duration body_time = std::chrono::seconds{60};
     Duration write_time = std::chrono::seconds{60};  ///< For 256 KiB of an answer.
     /// A whole answer has `write_time`, and this for each 64 KiB of it; streamed ones have not.
-    Duration write_more = std::chrono::seconds{1};
+    Duration write_more = std::chrono::seconds{4};
     /// How long a refused request is still read, so that its sender sees the refusal.
     Duration linger = std::chrono::seconds{1};
 };

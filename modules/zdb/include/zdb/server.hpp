@@ -26,8 +26,8 @@ struct ServerConfig {
     std::size_t client_limit = 4096;
     /// Who was silent for less keeps its place.
     std::chrono::milliseconds silence_limit = std::chrono::seconds{10};
-    /// Memory for requests and replies of all TCP clients; beyond it those who have held
-    /// some for longest are closed.
+    /// Memory for requests and replies of all TCP clients; beyond it those are closed who
+    /// have held some for longest without ending a request.
     std::size_t buffer_limit = std::size_t{256} << 20U;
     /// How long a TCP client may leave its replies untaken, or a request unfinished.
     std::chrono::milliseconds stall_limit = std::chrono::seconds{60};
