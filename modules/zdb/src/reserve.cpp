@@ -74,16 +74,12 @@ bool Reserve::still_missing()
     if (!missing_ || std::chrono::steady_clock::now() - tried_ <= std::chrono::seconds{1})
         return missing_;
     missing_ = !make();
-    if (missing_) {
-        look_for_room();
-    } else {
-        ++chances_;
-    }
+    if (!missing_) ++chances_;
     return missing_;
 }
 
-/// Too little for the reserve is something to work with. Quotas may leave less than this says: then
-/// a copy fails, and the next one waits for more.
+/// Too little for the reserve is something to begin with. Once only: quotas may leave less than
+/// this says, and what was spent would be counted again.
 void Reserve::look_for_room()
 {
     struct statvfs disk{};
