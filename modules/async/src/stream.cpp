@@ -46,6 +46,11 @@ public:
         if (ec) co_return fail_net("send", ec);
         co_return Result<>{};
     }
+    void cut_read() noexcept override
+    {
+        boost::system::error_code ignored;
+        socket_.cancel(ignored);
+    }
     void close() noexcept override
     {
         boost::system::error_code ignored;
@@ -112,6 +117,11 @@ public:
         auto [ec, put] = co_await asio::async_write(stream_, bytes, as_result);
         if (ec) co_return fail_net("send", ec);
         co_return Result<>{};
+    }
+    void cut_read() noexcept override
+    {
+        boost::system::error_code ignored;
+        stream_.lowest_layer().cancel(ignored);
     }
     void close() noexcept override
     {

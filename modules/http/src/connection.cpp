@@ -15,9 +15,12 @@ constexpr std::size_t body_piece = std::size_t{1} << 20U;
 /// Each of these in a whole answer is worth `ServerLimits::write_more`.
 constexpr std::size_t reply_piece = std::size_t{64} << 10U;
 
-/// Cuts the stream when the time is over. Cheaper than a race per read: one timer, no coroutine.
+/// Cuts the stream, or the read that is pending, when the time is over. Cheaper than a race per
+/// read: one timer, no coroutine.
 class Watchdog {
 public:
+    enum class Cut { stream, read };
+
     Watchdog(const asio::any_io_executor& loop, Stream& stream)
         : timer_{loop}, guard_{std::make_shared<Guard>(Guard{&stream})}
     {
@@ -26,22 +29,27 @@ public:
     Watchdog(const Watchdog&) = delete;
     Watchdog& operator=(const Watchdog&) = delete;
 
-    void arm(Duration patience)
+    void arm(Duration patience, Cut what = Cut::stream)
     {
         ++guard_->round;
         timer_.expires_after(patience);
-        timer_.async_wait([guard = guard_, round = guard_->round](boost::system::error_code ec) {
-            // The handler may be queued already when the timer is disarmed: hence the round.
-            if (ec || guard->round != round || guard->stream == nullptr) return;
-            guard->expired = true;
-            guard->stream->close();
-        });
+        timer_.async_wait(
+            [guard = guard_, round = guard_->round, what](boost::system::error_code ec) {
+                // The handler may be queued already when the timer is disarmed: hence the round.
+                if (ec || guard->round != round || guard->stream == nullptr) return;
+                guard->expired = true;
+                if (what == Cut::stream)
+                    guard->stream->close();
+                else
+                    guard->stream->cut_read();
+            });
     }
     void disarm()
     {
         ++guard_->round;
         timer_.cancel();
     }
+    /// Whether the time was over once; it stays so.
     bool expired() const noexcept { return guard_->expired; }
 
 private:
@@ -134,17 +142,18 @@ private:
     Task<bool> receive(RequestParser* parser, Holding* share)
     {
         state_.idle = inbox_.empty();
-        watchdog_.arm(state_.idle ? context_.limits.idle : context_.limits.header_time);
+        // Who has not begun a request waits for no answer.
+        if (state_.idle)
+            watchdog_.arm(context_.limits.idle);
+        else
+            watchdog_.arm(context_.limits.header_time, Watchdog::Cut::read);
         bool in_body = false;
         std::size_t in_time = 0;  // What had come of the body when the watchdog was armed.
         while (!parser->done()) {
-            if (inbox_.empty() && !co_await read_more()) {
-                watchdog_.disarm();
-                co_return false;
-            }
+            if (inbox_.empty() && !co_await read_in_time(parser)) co_return false;
             if (state_.idle) {
                 state_.idle = false;
-                watchdog_.arm(context_.limits.header_time);
+                watchdog_.arm(context_.limits.header_time, Watchdog::Cut::read);
             }
             if (auto fed = parser->feed(inbox_); !fed) {
                 watchdog_.disarm();
@@ -160,7 +169,7 @@ private:
             }
             if (const auto size = parser->request().body.size(); size >= in_time + body_piece) {
                 in_time = size;
-                watchdog_.arm(context_.limits.body_time);
+                watchdog_.arm(context_.limits.body_time, Watchdog::Cut::read);
             }
             if (parser->head_done() && !in_body) {
                 in_body = true;
@@ -177,20 +186,30 @@ private:
                     }
                     parser->request().head_checked = true;
                 }
-                watchdog_.arm(context_.limits.body_time);
+                watchdog_.arm(context_.limits.body_time, Watchdog::Cut::read);
                 if (!parser->done() && parser->request().headers.get("Expect") == "100-continue" &&
                     !co_await stream_.write(asio::buffer("HTTP/1.1 100 Continue\r\n\r\n", 25)))
                     co_return false;
                 continue;
             }
             // What is left could not be used yet: the header is cut.
-            if (!parser->done() && !co_await read_more()) {
-                watchdog_.disarm();
-                co_return false;
-            }
+            if (!parser->done() && !co_await read_in_time(parser)) co_return false;
         }
         watchdog_.disarm();
         co_return true;
+    }
+
+    /// More of a request; answers who is too slow. False: the connection is over.
+    Task<bool> read_in_time(RequestParser* parser)
+    {
+        const bool more = co_await read_more();
+        if (more && !watchdog_.expired()) co_return true;
+        watchdog_.disarm();
+        if (watchdog_.expired() && !state_.idle) {
+            std::string{}.swap(parser->request().body);  // It must not stay while this is sent.
+            co_await refuse(408, "the request came too slowly; send it again over a faster line");
+        }
+        co_return false;
     }
 
     bool has_room(std::uint64_t body, Holding* share)

@@ -38,6 +38,8 @@ public:
     virtual Task<Result<std::size_t>> peek_some(asio::mutable_buffer into) = 0;
     /// Writes everything.
     virtual Task<Result<>> write(asio::const_buffer bytes) = 0;
+    /// Ends a read that is pending with an error; what is written still arrives.
+    virtual void cut_read() noexcept = 0;
     /// Ends the stream without waiting for anybody.
     virtual void close() noexcept = 0;
     /// The local and the remote address, "" for unix sockets.

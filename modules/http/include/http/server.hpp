@@ -33,8 +33,8 @@ struct ServerLimits {
     std::size_t connections = 4096;                   ///< Further ones are closed at once.
     std::size_t connections_per_address = 4096;       ///< Same, of one address.
     Duration idle = std::chrono::seconds{75};         ///< Between two requests of a connection.
-    Duration header_time = std::chrono::seconds{10};  ///< From the first byte to the empty line.
-    /// For each MiB of a body, or what is left of it: cut off beyond.
+    Duration header_time = std::chrono::seconds{10};  ///< First byte to empty line: 408 beyond.
+    /// For each MiB of a body, or what is left of it: 408 beyond.
     Duration body_time = std::chrono::seconds{60};
     Duration write_time = std::chrono::seconds{60};  ///< For 256 KiB of an answer.
     /// A whole answer has `write_time`, and this for each 64 KiB of it; streamed ones have not.
