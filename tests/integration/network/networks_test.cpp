@@ -296,12 +296,12 @@ TEST_F(NetworksTest, ContainersOfTwoNodesAndALaptopMeetAndStrangersDoNot)
     // Outwards through exit and uplink; nothing inwards.
     const auto server = world.plug("server", "198.51.100.77/24");
     const Echo outside{server.get(), "198.51.100.77", 8080};
-    EXPECT_TRUE(reaches(one.container("2-1"), "198.51.100.77", 8080, 3000));
-    EXPECT_TRUE(reaches(one.container("9-2"), "198.51.100.77", 8080, 3000));
+    EXPECT_TRUE(reaches(one.container("2-1"), "198.51.100.77", 8080, 15000));
+    EXPECT_TRUE(reaches(one.container("9-2"), "198.51.100.77", 8080, 15000));
 
     // A service of the machine itself is none of a tenant's business.
     const Echo on_host{one.space(), "198.51.100.11", 22};
-    EXPECT_TRUE(reaches(server.get(), "198.51.100.11", 22, 3000));
+    EXPECT_TRUE(reaches(server.get(), "198.51.100.11", 22, 15000));
     EXPECT_FALSE(reaches(one.container("2-1"), "198.51.100.11", 22, 300));
 }
 
@@ -321,7 +321,7 @@ TEST_F(NetworksTest, TunnelOutlivesTheAgentAndItsProcessIsReplaced)
 
     const auto before = tunnel_processes(one, id);
     one.restart();
-    EXPECT_TRUE(reaches(one.container("2-1"), "172.20.16.10", 80, 3000));
+    EXPECT_TRUE(reaches(one.container("2-1"), "172.20.16.10", 80, 15000));
     const auto inventory = one.inventory();
     ASSERT_EQ(inventory.networks.size(), 1U);
     EXPECT_EQ(inventory.networks[0].gwid, "1-1");
@@ -450,9 +450,9 @@ TEST_F(NetworksTest, ZdbIsReachedAtTheUplinkFromOutsideAndFromContainers)
     const Echo server{must(std::move(space)).get(), "0.0.0.0", 9900};
 
     const auto client = world.plug("client", "198.51.100.60/24");
-    EXPECT_TRUE(reaches(client.get(), "198.51.100.11", 9900, 3000));
-    EXPECT_TRUE(reaches(one.container("2-1"), "198.51.100.11", 9900, 3000));
-    EXPECT_TRUE(reaches(one.space(), "198.51.100.11", 9900, 3000));
+    EXPECT_TRUE(reaches(client.get(), "198.51.100.11", 9900, 15000));
+    EXPECT_TRUE(reaches(one.container("2-1"), "198.51.100.11", 9900, 15000));
+    EXPECT_TRUE(reaches(one.space(), "198.51.100.11", 9900, 15000));
     EXPECT_FALSE(reaches(one.container("2-1"), zdb->inner.text(), 9900, 300));
 
     const auto again = one.ask<ZdbNamespace>(
@@ -478,7 +478,7 @@ TEST_F(NetworksTest, AnotherAddressAtTheUplinkIsInForceOnceItIsTold)
     one.place().call([&] { space = kernel::open_netns(zdb->space); });
     const Echo server{must(std::move(space)).get(), "0.0.0.0", 9900};
     const auto client = world.plug("client", "198.51.100.60/24");
-    ASSERT_TRUE(reaches(client.get(), "198.51.100.11", 9900, 3000));
+    ASSERT_TRUE(reaches(client.get(), "198.51.100.11", 9900, 15000));
 
     one.place().call([] {
         auto links = must(kernel::RouteSocket::open());
@@ -490,7 +490,7 @@ TEST_F(NetworksTest, AnotherAddressAtTheUplinkIsInForceOnceItIsTold)
         must(one.ask<std::vector<Interface>>([](Networks& n) { return n.interfaces(); }));
 
     EXPECT_THAT(told[1].addresses, testing::Contains(*IpNetwork::parse("198.51.100.12/24")));
-    EXPECT_TRUE(reaches(client.get(), "198.51.100.12", 9900, 3000));
+    EXPECT_TRUE(reaches(client.get(), "198.51.100.12", 9900, 15000));
     one.place().call([] {
         EXPECT_EQ(must(kernel::read_net_sysctl("ipv6/conf/all/forwarding")), "1");
         EXPECT_EQ(must(kernel::read_net_sysctl("ipv6/conf/eth0/accept_ra")), "2");

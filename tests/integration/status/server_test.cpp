@@ -95,8 +95,8 @@ TEST_F(ServerTest, ASecondAgentIsRefusedTheSocket)
     const auto second = make_local_server(loop, source, options, silent_log());
 
     EXPECT_EQ(second->start().error().code, Errc::exists);
-    EXPECT_EQ(ask("/v1/status").status, 200U);
     run(loop, second->stop());
+    EXPECT_EQ(ask("/v1/status").status, 200U) << "it took the socket of the first one away";
 }
 
 TEST_F(ServerTest, AnswersInJsonAndInProtobuf)
@@ -252,6 +252,23 @@ TEST_F(ServerTest, TcpShowsMetricsAndHealthOnly)
     EXPECT_EQ(status->status, 404U);
     client->close();
     run(loop, second->stop());
+}
+
+TEST_F(ServerTest, AnAddressForMetricsThatIsTakenCostsNoSocket)
+{
+    const auto taken = listen_tcp(loop, "127.0.0.1", 0).value();
+    ServerOptions open;
+    open.socket = folder.path() / "other.sock";
+    open.metrics_listen = "127.0.0.1:" + std::to_string(taken->port());
+    const auto second = make_local_server(loop, source, open, silent_log());
+
+    ASSERT_TRUE(second->start());
+
+    EXPECT_THAT(second->metrics_problem(), HasSubstr("in use"));
+    EXPECT_EQ(second->metrics_port(), 0);
+    EXPECT_TRUE(std::filesystem::exists(open.socket));
+    run(loop, second->stop());
+    EXPECT_FALSE(std::filesystem::exists(open.socket));
 }
 
 TEST_F(ServerTest, ZnodectlPrintsForPeopleAndForScripts)

@@ -78,24 +78,24 @@ TEST_F(AsyncTest, DeadlineNamesWhatWasTried)
 TEST_F(AsyncTest, BlockingWorkLeavesTheLoopFree)
 {
     Blocking lane{1};
-    int ticks = 0;
+    std::atomic<int> ticks = 0;
     TaskGroup group{loop};
-    group.spawn([](int* t) -> Task<> {
+    group.spawn([](std::atomic<int>* t) -> Task<> {
         for (;;) {
             co_await sleep_for(1ms);
             ++*t;
         }
     }(&ticks));
 
-    const auto sum = run(loop, [](Blocking* on, TaskGroup* g) -> Task<int> {
+    const auto sum = run(loop, [](Blocking* on, TaskGroup* g, std::atomic<int>* t) -> Task<int> {
         const int two = 2;
         const int got = co_await on->run([&] {
-            std::this_thread::sleep_for(50ms);
+            for (int wait = 0; wait < 20'000 && *t <= 5; ++wait) std::this_thread::sleep_for(1ms);
             return two + 2;
         });
         co_await g->drain();
         co_return got;
-    }(&lane, &group));
+    }(&lane, &group, &ticks));
 
     EXPECT_EQ(sum, 4);
     EXPECT_GT(ticks, 5);

@@ -38,6 +38,7 @@ protected:
     ContentTest() { store.blocks[block.id] = block.stored; }
 
     ContentOptions impatient{.patience = std::chrono::milliseconds{400}, .memory = 0};
+    ContentOptions patient{.patience = std::chrono::seconds{30}, .memory = 0};
     EncodedBlock block = encode_block("hello world\n");
     Tree tree = tree_of(block, 12);
     test::MemoryStore store;
@@ -47,7 +48,7 @@ protected:
 TEST_F(ContentTest, AStoreThatIsAwayForAMomentIsWaitedFor)
 {
     store.failures = 2;
-    Content content{tree, store, nullptr, silent_log(), impatient};
+    Content content{tree, store, nullptr, silent_log(), patient};
 
     const auto chunk = content.chunk(tree[1], 0);
 
@@ -59,7 +60,7 @@ TEST_F(ContentTest, AStoreThatIsAwayForAMomentIsWaitedFor)
 TEST_F(ContentTest, AStoreThatLiesIsAskedAgainAndNeverBelieved)
 {
     store.lies = 1;
-    Content content{tree, store, nullptr, silent_log(), impatient};
+    Content content{tree, store, nullptr, silent_log(), patient};
 
     const auto chunk = content.chunk(tree[1], 0);
 
@@ -83,7 +84,7 @@ TEST_F(ContentTest, AFlistWithAWrongKeyFailsAtOnce)
 {
     const auto other = encode_block("another text");
     const auto wrong = tree_of({.id = block.id, .key = other.key}, 12);
-    Content content{wrong, store, nullptr, silent_log(), impatient};
+    Content content{wrong, store, nullptr, silent_log(), patient};
 
     const auto chunk = content.chunk(wrong[1], 0);
 
@@ -95,7 +96,7 @@ TEST_F(ContentTest, AFlistWithAWrongKeyFailsAtOnce)
 TEST_F(ContentTest, ABlockInTheCacheIsNotAskedFor)
 {
     const auto cache = BlockCache::open(folder.path() / "cache", 0).value();
-    Content first{tree, store, cache.get(), silent_log(), impatient};
+    Content first{tree, store, cache.get(), silent_log(), patient};
     ASSERT_TRUE(first.chunk(tree[1], 0));
     store.failures = 1000;
     Content second{tree, store, cache.get(), silent_log(), impatient};
@@ -114,7 +115,7 @@ TEST_F(ContentTest, ATornOrForgedBlockInTheCacheIsFetchedAgain)
     for (const char* forged : {"", "hello", "hello worlx\n", "hello world\nand more"}) {
         ASSERT_TRUE(cache->put(block.key, block.key));
         std::ofstream{file, std::ios::trunc} << forged;
-        Content content{tree, store, cache.get(), silent_log(), impatient};
+        Content content{tree, store, cache.get(), silent_log(), patient};
 
         const auto chunk = content.chunk(tree[1], 0);
 
