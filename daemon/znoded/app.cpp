@@ -86,7 +86,7 @@ private:
     std::string one_line() const;
 
     Task<> forget_logs();
-    Task<Result<>> serve_status();
+    Result<> serve_status();
 
     asio::io_context& loop_;
     Config config_;
@@ -287,29 +287,24 @@ Task<Result<>> App::build()
     co_return Result<>{};
 }
 
-/// An address for metrics that cannot be had is no reason to leave the node without its status.
-Task<Result<>> App::serve_status()
+Result<> App::serve_status()
 {
-    auto served = server_->start();
-    if (served || config_.status.listen.empty()) co_return served;
-    log_->error("metrics are not served over TCP error=\"{}\"", served.error().message);
+    TRY_DO(server_->start());
+    const auto& problem = server_->metrics_problem();
+    if (problem.empty()) return {};
+    log_->error("metrics are not served over TCP error=\"{}\"", problem);
     source_->set_trouble(
         "status.listen",
         Trouble{
-            "metrics are not served at " + config_.status.listen + ": " + served.error().message,
+            "metrics are not served at " + config_.status.listen + ": " + problem,
             "check status.listen in the config; it is tried again at the next start"});
-    co_await server_->stop();
-    status::ServerOptions socket;
-    socket.socket = config_.socket_path().string();
-    socket.group = config_.status.group;
-    server_ = status::make_local_server(loop_, *source_, socket, log_);
-    co_return server_->start();
+    return {};
 }
 
 Task<Result<>> App::start()
 {
     // The socket first: a farmer must see why something is not well.
-    CO_TRY_DO(co_await serve_status());
+    CO_TRY_DO(serve_status());
     // The agent answers: whoever waits for the unit must not wait for a slow disk or cable as well.
     notify_manager("READY=1");
     background_.spawn(watch_dog());

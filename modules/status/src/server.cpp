@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <utility>
 
 #include "async/stream.hpp"
 #include "base/text.hpp"
@@ -60,6 +61,7 @@ public:
     {
         // Nobody but root gets in before the group is set.
         TRY(auto local, listen_unix(loop_, options_.socket, 0600));
+        is_mine_ = true;
         if (const auto group = group_id(options_.group)) {
             if (const int err = error_of(::chown(options_.socket.c_str(), 0, *group)))
                 log_->warn(
@@ -69,14 +71,15 @@ public:
         if (const int err = error_of(::chmod(options_.socket.c_str(), 0660)))
             return fail_errno(err, "chmod " + options_.socket);
 
-        std::unique_ptr<Listener> metrics;
-        if (!options_.metrics_listen.empty()) {
-            TRY(const auto where, address_and_port(options_.metrics_listen));
-            TRY(metrics, listen_tcp(loop_, where.first, where.second));
-            metrics_port_ = metrics->port();
-        }
         server_->serve(std::move(local));
-        if (metrics) server_->serve(std::move(metrics));
+        if (options_.metrics_listen.empty()) return {};
+        // An address for metrics that cannot be had is no reason to leave a node without status.
+        if (auto metrics = listen_for_metrics()) {
+            metrics_port_ = (*metrics)->port();
+            server_->serve(*std::move(metrics));
+        } else {
+            metrics_problem_ = metrics.error().message;
+        }
         return {};
     }
 
@@ -84,17 +87,27 @@ public:
     {
         // Followers would use up any grace, so short requests get just enough.
         co_await server_->stop(std::chrono::milliseconds{100});
-        ::unlink(options_.socket.c_str());
+        if (std::exchange(is_mine_, false)) ::unlink(options_.socket.c_str());
     }
+
+    const std::string& metrics_problem() const override { return metrics_problem_; }
 
     unsigned short metrics_port() const override { return metrics_port_; }
 
 private:
+    Result<std::unique_ptr<Listener>> listen_for_metrics() const
+    {
+        TRY(const auto where, address_and_port(options_.metrics_listen));
+        return listen_tcp(loop_, where.first, where.second);
+    }
+
     asio::io_context& loop_;
     ServerOptions options_;
     Log log_;
     std::unique_ptr<http::Server> server_;
     unsigned short metrics_port_ = 0;
+    std::string metrics_problem_;
+    bool is_mine_ = false;  ///< The socket: another agent's must stay.
 };
 
 }  // namespace

@@ -26,7 +26,10 @@ public:
     /// Errc::exists when a living one answers on it.
     virtual Result<> start() = 0;
 
-    /// Ends followers at once, lets short requests end, removes the socket.
+    /// Why `metrics_listen` is not served though the socket is; "" without a problem.
+    virtual const std::string& metrics_problem() const = 0;
+
+    /// Ends followers at once, lets short requests end, removes the socket if it made one.
     virtual Task<> stop() = 0;
 
     /// The port of `metrics_listen`, 0 without one.
