@@ -61,7 +61,8 @@ std::string encode(const std::string& name, const CatalogEntry& entry)
         body,
         static_cast<std::uint16_t>(
             (settings.public_access ? 1U : 0U) | (settings.worm ? 2U : 0U) |
-            (settings.locked ? 4U : 0U) | (settings.frozen ? 8U : 0U)));
+            (settings.locked ? 4U : 0U) | (settings.frozen ? 8U : 0U) |
+            (entry.owes_gap ? 16U : 0U)));
     append_value(body, entry.uid);
     append_value(body, settings.maxsize);
     append_value(body, entry.first_id);
@@ -91,6 +92,7 @@ std::optional<std::pair<std::string, CatalogEntry>> decode(std::string_view body
     entry.settings.worm = (flags & 2U) != 0;
     entry.settings.locked = (flags & 4U) != 0;
     entry.settings.frozen = (flags & 8U) != 0;
+    entry.owes_gap = (flags & 16U) != 0;
     entry.uid = from.take<std::uint64_t>();
     entry.settings.maxsize = from.take<std::uint64_t>();
     entry.first_id = from.take<std::uint64_t>();
@@ -103,6 +105,14 @@ std::optional<std::pair<std::string, CatalogEntry>> decode(std::string_view body
 }
 
 }  // namespace
+
+std::string folder_of(std::uint64_t uid)
+{
+    std::string text(16, '0');
+    static constexpr std::string_view digits = "0123456789abcdef";
+    for (std::size_t i = 16; i-- > 0; uid >>= 4U) text[i] = digits[uid & 15U];
+    return text;
+}
 
 Result<> Catalog::open()
 {

@@ -15,9 +15,14 @@ struct CatalogEntry {
     std::uint64_t uid = 0;
     bool removed = false;
     std::uint64_t first_id = 0;
+    /// It could not be loaded after a power loss: whoever loads it one day skips ids.
+    bool owes_gap = false;
     HashKey hash_key{};
     Settings settings;
 };
+
+/// Name of a namespace's folders.
+std::string folder_of(std::uint64_t uid);
 
 /// The list of namespaces on disk: a log of small records.
 class Catalog {

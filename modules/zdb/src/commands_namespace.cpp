@@ -118,6 +118,8 @@ void Commands::nsinfo(Session& session, Arguments arguments)
         static_cast<double>(space->index_bytes()) / 1024.0,
         turned_hex(space->next_id()),
         settings.mode == Mode::user ? "userkey" : "sequential");
+    // Its numbers are none: it may hold anything.
+    if (space->failed()) text += "failed: yes\n";
     text += fmt::format(
         "stats_index_io_errors: {}\nstats_index_io_error_last: {}\nstats_index_faults: {}\n"
         "stats_data_io_errors: {}\nstats_data_io_error_last: {}\nstats_data_faults: {}\n",

@@ -5,20 +5,18 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
+#include <set>
 
 #include <sodium.h>
 
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "kernel/files.hpp"
+#include "leftovers.hpp"
 #include "space.hpp"
 
 namespace znode::zdb {
 namespace {
-
-/// What is left of a name that the catalog lost: `.lost-<uid>`.
-const std::string lost_prefix = ".lost-";
 
 class SegmentEngine final : public Engine {
 public:
@@ -34,11 +32,7 @@ public:
         if (sodium_init() < 0) return fail(Errc::internal, "libsodium does not start");
         TRY_DO(take_folders());
         TRY_DO(catalog_.open());
-        if (catalog_.complete()) {
-            TRY_DO(remove_leftovers());
-        } else {
-            TRY_DO(set_strangers_aside());
-        }
+        TRY_DO(settle_leftovers(config_, catalog_, shared_.log));
         TRY_DO(catalog_.settle());
         shared_.reserve.open(config_.data / "reserve", config_.reserve);
         power_lost_ = machine_went_down();
@@ -99,6 +93,7 @@ public:
         CatalogEntry entry = *catalog_.find(old.name());
         const std::uint64_t uid = entry.uid;
         entry.removed = true;
+        entry.owes_gap = false;
         entry.first_id = first_id_after(old, entry);
         entry.settings = Settings{};
         TRY_DO(record(old.name(), entry));
@@ -160,12 +155,17 @@ public:
         auto& old = impl(space);
         const CatalogEntry entry = *catalog_.find(old.name());
         auto fresh = std::make_unique<SpaceImpl>(shared_, worker_, old.name(), entry);
-        TRY_DO(fresh->load(power_lost_ && old.failed()));
+        TRY(const bool skipped, fresh->load(entry.owes_gap || (power_lost_ && old.failed())));
         // Ids that were skipped stay skipped.
         if (!old.failed()) fresh->raise_next_id(std::max(fresh->next_id(), old.next_id()));
         fresh->configure(old.settings());
         drop(old, entry.uid);
-        return add(std::move(fresh), entry.uid);
+        auto* added = add(std::move(fresh), entry.uid);
+        if (skipped || entry.owes_gap) {
+            unrecorded_.insert(added->name());
+            if (const auto done = record_skipped(); !done) owe_mark(done.error());
+        }
+        return added;
     }
 
     Result<> rotate(Space& space) override
@@ -228,8 +228,9 @@ public:
     {
         (void)commit();
         for (const auto& [uid, space] : spaces_) space->stop();
-        // Kept when removing fails: then ids skip once more than needed.
-        (void)kernel::remove_file(config_.data / "running");
+        // Kept where skipped ids are in no catalog, and when removing fails: then ids skip once
+        // more than needed.
+        if (record_skipped()) (void)kernel::remove_file(mark());
     }
 
 private:
@@ -260,115 +261,78 @@ private:
         return {};
     }
 
+    std::filesystem::path mark() const { return config_.data / "running"; }
+
     bool machine_went_down() const
     {
-        const auto before = kernel::read_file(config_.data / "running");
+        const auto before = kernel::read_file(mark());
         const auto now = kernel::boot_id();
         return before && now && *before != *now;
     }
 
-    /// Durable when it returns; the reserve is for this.
+    /// The reserve is for this.
+    Result<> put(const std::string& name, const CatalogEntry& entry)
+    {
+        auto done = catalog_.put(name, entry);
+        if (!done && done.error().code == Errc::exhausted && shared_.reserve.give_up())
+            done = catalog_.put(name, entry);
+        return done;
+    }
+
+    /// Durable when it returns.
     Result<> record(const std::string& name, const CatalogEntry& entry)
     {
-        auto put = catalog_.put(name, entry);
-        if (!put && put.error().code == Errc::exhausted && shared_.reserve.give_up())
-            put = catalog_.put(name, entry);
-        TRY_DO(std::move(put));
+        TRY_DO(put(name, entry));
         return catalog_.sync();
+    }
+
+    /// Ids that this run skips the next one must skip as well, though nothing was written behind
+    /// them, the tail is whole again and the mark names this boot.
+    Result<> record_skipped()
+    {
+        for (const auto& name : unrecorded_) {
+            const auto found = by_name_.find(name);
+            if (found == by_name_.end()) continue;  // Its removal has recorded them.
+            CatalogEntry entry = *catalog_.find(name);
+            entry.owes_gap = found->second->failed();
+            if (!entry.owes_gap) entry.first_id = first_id_after(*found->second, entry);
+            TRY_DO(put(name, entry));
+        }
+        if (!unrecorded_.empty()) TRY_DO(catalog_.sync());
+        unrecorded_.clear();
+        return {};
     }
 
     Result<> mark_running()
     {
         auto written = write_mark();
         if (!written && shared_.reserve.give_up()) written = write_mark();
-        if (written || written.error().code != Errc::exhausted) return written;
         // A full disk must not keep the data from its readers.
-        shared_.log->warn("no mark of a running server error=\"{}\"", written.error().message);
+        if (written || (unrecorded_.empty() && written.error().code != Errc::exhausted))
+            return written;
+        owe_mark(written.error());
+        return {};
+    }
+
+    /// No new id is given before it is written.
+    void owe_mark(const Error& why)
+    {
+        shared_.log->warn("no mark of a running server error=\"{}\"", why.message);
+        // An empty one is of no boot: the next start skips what is not recorded. Where even that is
+        // refused, the one before has to do.
+        if (!unrecorded_.empty())
+            (void)kernel::open_file(mark().string(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         shared_.write_mark = [this] { return write_mark().has_value(); };
         shared_.mark_owed = true;
-        return {};
     }
 
+    /// It says that all ids skipped before it are recorded.
     Result<> write_mark()
     {
+        TRY_DO(record_skipped());
+        FP("zdb.mark.write");
         TRY(const auto boot, kernel::boot_id());
-        return kernel::write_file_atomically(config_.data / "running", boot, 0600);
-    }
-
-    std::vector<std::string> known_folders()
-    {
-        std::vector<std::string> known;
-        for (const auto& [name, entry] : catalog_.entries()) {
-            if (entry.removed) continue;
-            const SpaceImpl space{shared_, worker_, name, entry};
-            known.push_back(space.data_folder().filename());
-        }
-        std::ranges::sort(known);
-        return known;
-    }
-
-    /// Folders of ours that the catalog does not name.
-    Result<std::vector<std::filesystem::path>> strangers_in(const std::filesystem::path& root)
-    {
-        const auto known = known_folders();
-        std::vector<std::filesystem::path> found;
-        std::error_code ec;
-        std::filesystem::directory_iterator folder{root, ec};
-        if (ec) return fail_errno(ec.value(), "list " + root.string());
-        for (; folder != std::filesystem::directory_iterator{}; folder.increment(ec)) {
-            const auto name = folder->path().filename().string();
-            const bool ours = name.size() == 16 && folder->is_directory(ec) &&
-                              name.find_first_not_of("0123456789abcdef") == std::string::npos;
-            if (ours && !std::ranges::binary_search(known, name)) found.push_back(folder->path());
-        }
-        return found;
-    }
-
-    Result<> remove_leftovers()
-    {
-        for (const auto& root : {config_.data, config_.index}) {
-            TRY(const auto strangers, strangers_in(root));
-            for (const auto& folder : strangers) {
-                std::error_code ec;
-                std::filesystem::remove_all(folder, ec);
-                if (ec) return fail_errno(ec.value(), "remove " + folder.string());
-            }
-        }
-        return skip_lost_uids();
-    }
-
-    /// A catalog that lost records may have lost the names of what lies here: nothing is removed.
-    Result<> set_strangers_aside()
-    {
-        TRY(const auto strangers, strangers_in(config_.data));
-        for (const auto& folder : strangers) {
-            const auto aside = folder.parent_path() / (lost_prefix + folder.filename().string());
-            const int err = error_of(::rename(folder.c_str(), aside.c_str()));
-            if (err) return fail_errno(err, "move aside " + folder.string());
-            shared_.log->error("data of a namespace without a name is kept at {}", aside.string());
-        }
-        if (std::filesystem::exists(config_.data / "catalog"))
-            shared_.log->error(
-                "the catalog is damaged: changes of namespaces are lost, a copy goes to {}",
-                catalog_.damaged_copy().string());
-        return skip_lost_uids();
-    }
-
-    /// No new namespace gets the uid of data that was set aside: people may put it back.
-    Result<> skip_lost_uids()
-    {
-        std::error_code ec;
-        std::filesystem::directory_iterator folder{config_.data, ec};
-        if (ec) return fail_errno(ec.value(), "list " + config_.data.string());
-        for (; folder != std::filesystem::directory_iterator{}; folder.increment(ec)) {
-            const auto name = folder->path().filename().string();
-            if (!name.starts_with(lost_prefix)) continue;
-            std::uint64_t uid = 0;
-            const char* const end = name.data() + name.size();
-            const auto digits = std::from_chars(name.data() + lost_prefix.size(), end, uid, 16);
-            if (digits.ec == std::errc{} && digits.ptr == end) catalog_.skip_uids(uid);
-        }
-        return {};
+        return kernel::write_file_atomically(mark(), boot, 0600);
     }
 
     CatalogEntry fresh_entry()
@@ -388,13 +352,16 @@ private:
     void load(const std::string& name, const CatalogEntry& entry)
     {
         auto space = std::make_unique<SpaceImpl>(shared_, worker_, name, entry);
-        if (auto done = space->load(power_lost_); !done) {
+        const auto skipped = space->load(power_lost_ || entry.owes_gap);
+        // One that cannot be loaded skips when it can: then nobody knows of this power loss.
+        if (skipped ? *skipped || entry.owes_gap : power_lost_) unrecorded_.insert(name);
+        if (!skipped) {
             // One that is damaged is no reason for the others to be down.
             shared_.log->error(
                 "namespace is out of service name={} uid={:x} error=\"{}\"",
                 printable(name),
                 entry.uid,
-                done.error().message);
+                skipped.error().message);
             space = std::make_unique<SpaceImpl>(shared_, worker_, name, entry);
             space->close_down();
         }
@@ -439,6 +406,8 @@ private:
     std::vector<SpaceImpl*> candidates_;
     std::uint64_t swept_ = 0;  ///< The chance of the reserve that all were asked at.
     bool power_lost_ = false;  ///< Before this run.
+    /// Namespaces that skipped ids in this run, or owe that, which the catalog does not say yet.
+    std::set<std::string> unrecorded_;
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "listeners.hpp"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <netdb.h>
+#include <string_view>
 
 namespace znode::zdb {
 namespace {
@@ -91,6 +94,27 @@ unsigned short port_of(const kernel::Fd& listener) noexcept
     // sockaddr_in has its port at the same place.
     if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&own), &size) != 0) return 0;
     return ntohs(own.sin6_port);
+}
+
+void tune_tcp(const kernel::Fd& client) noexcept
+{
+    const int on = 1;
+    (void)::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)::setsockopt(client.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+void turn_away(const kernel::Fd& client) noexcept
+{
+    constexpr std::string_view words = "-Too many clients\r\n";
+    // A fresh socket has room for it; who is gone needs no answer.
+    (void)::send(client.get(), words.data(), words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void refuse_one(const kernel::Fd& listener, kernel::Fd& spare)
+{
+    spare.close();
+    const kernel::Fd refused{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+    spare = kernel::Fd{::eventfd(0, EFD_CLOEXEC)};
 }
 
 }  // namespace znode::zdb

@@ -14,4 +14,11 @@ Result<kernel::Fd> listen_unix(const std::string& path);
 Result<kernel::Fd> listen_tcp(const std::string& address, unsigned short port);
 unsigned short port_of(const kernel::Fd& listener) noexcept;
 
+/// Replies leave at once, and who is gone is noticed.
+void tune_tcp(const kernel::Fd& client) noexcept;
+/// Says that there are too many.
+void turn_away(const kernel::Fd& client) noexcept;
+/// Without a free descriptor a client waits for ever; with that of `spare` it learns of it.
+void refuse_one(const kernel::Fd& listener, kernel::Fd& spare);
+
 }  // namespace znode::zdb

@@ -187,7 +187,8 @@ public:
                  .mode = field(info, "mode") == "sequential" ? Mode::sequential : Mode::user,
                  .size = to_number<std::uint64_t>(field(info, "data_limits_bytes")).value_or(0),
                  .used = to_number<std::uint64_t>(field(info, "data_size_bytes")).value_or(0),
-                 .entries = to_number<std::uint64_t>(field(info, "entries")).value_or(0)});
+                 .entries = to_number<std::uint64_t>(field(info, "entries")).value_or(0),
+                 .failed = field(info, "failed") == "yes"});
         }
         co_return found;
     }

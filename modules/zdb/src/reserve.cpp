@@ -30,6 +30,13 @@ bool Reserve::spend(std::uint64_t bytes)
     return true;
 }
 
+void Reserve::refund(std::uint64_t bytes, std::uint64_t round)
+{
+    if (!missing_ || round != round_ || bytes == 0) return;
+    left_ += bytes;
+    ++chances_;
+}
+
 void Reserve::gain(std::uint64_t bytes)
 {
     if (!missing_) return;
@@ -59,6 +66,8 @@ bool Reserve::give_up()
 {
     if (size_ == 0 || missing_) return false;
     missing_ = true;
+    ++round_;
+    left_ = 0;
     tried_ = std::chrono::steady_clock::now();
     if (!kernel::remove_file(file_)) return false;
     left_ = size_ - size_ / 4;

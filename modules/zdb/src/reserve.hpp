@@ -20,6 +20,10 @@ public:
     /// While it is missing: takes `bytes` out of what its end has freed, for copies that will give
     /// back more. A part of it is never given: deleting needs that.
     bool spend(std::uint64_t bytes);
+    /// While it is missing: of what was spent in `round`, this much is not needed any more.
+    void refund(std::uint64_t bytes, std::uint64_t round);
+    /// Counts up whenever it is given up: then all is handed out anew.
+    std::uint64_t round() const noexcept { return round_; }
     /// This much was freed on the disk.
     void gain(std::uint64_t bytes);
     /// Counts up whenever there may be more to `spend` than before.
@@ -33,6 +37,7 @@ private:
     std::uint64_t size_ = 0;
     std::uint64_t left_ = 0;
     std::uint64_t chances_ = 0;
+    std::uint64_t round_ = 0;
     bool missing_ = false;
     std::chrono::steady_clock::time_point tried_;
 };

@@ -1,7 +1,5 @@
 #include "zdb/server.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -117,18 +115,17 @@ private:
             kernel::Fd fd{
                 ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
             if (!fd) {
-                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) refuse_one(listener);
+                if (errno != EMFILE && errno != ENFILE && errno != ENOMEM) return;
+                zdb::refuse_one(listener, spare_);
+                log_->warn("connection refused: no free descriptor");
                 return;
             }
             if (!unix_socket && limits_.full() && !limits_.make_place()) {
-                turn_away(fd);
+                zdb::turn_away(fd);
+                log_->debug("connection refused: too many clients");
                 continue;
             }
-            if (!unix_socket) {
-                const int on = 1;
-                (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                (void)::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-            }
+            if (!unix_socket) zdb::tune_tcp(fd);
             auto session = std::make_unique<Session>();
             session->fd = std::move(fd);
             session->unix_socket = unix_socket;
@@ -141,23 +138,6 @@ private:
             sessions_.push_back(session.release());
             ++commands_.stats.clients;
         }
-    }
-
-    void turn_away(const kernel::Fd& fd)
-    {
-        constexpr std::string_view words = "-Too many clients\r\n";
-        // A fresh socket has room for it; who is gone needs no answer.
-        (void)::send(fd.get(), words.data(), words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        log_->debug("connection refused: too many clients");
-    }
-
-    /// Without a free descriptor a client waits for ever; with this one it learns of it.
-    void refuse_one(const kernel::Fd& listener)
-    {
-        spare_.close();
-        const kernel::Fd refused{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
-        spare_ = kernel::Fd{::eventfd(0, EFD_CLOEXEC)};
-        log_->warn("connection refused: no free descriptor");
     }
 
     // --- one turn -------------------------------------------------------------------------------

@@ -13,14 +13,6 @@
 namespace znode::zdb {
 namespace {
 
-std::string folder_of(std::uint64_t uid)
-{
-    std::string text(16, '0');
-    static constexpr std::string_view digits = "0123456789abcdef";
-    for (std::size_t i = 16; i-- > 0; uid >>= 4U) text[i] = digits[uid & 15U];
-    return text;
-}
-
 std::optional<std::uint64_t> id_of(std::string_view key)
 {
     std::uint64_t id = 0;

@@ -16,9 +16,11 @@ namespace znode::zdb {
 class SpaceImpl final : public Space {
 public:
     SpaceImpl(Shared& shared, Worker& worker, std::string name, const CatalogEntry& entry);
+    ~SpaceImpl() override { give_room_back(); }
 
-    /// Reads what is on disk. `after_power_loss`: ids of lost writes may be known to clients.
-    Result<> load(bool after_power_loss);
+    /// Reads what is on disk. `after_power_loss`: ids of lost writes may be known to clients. Says
+    /// whether ids were skipped: only who loads it knows, until `next_id` is written down.
+    Result<bool> load(bool after_power_loss);
 
     const std::string& name() const noexcept override { return name_; }
     const Settings& settings() const noexcept override { return settings_; }
@@ -81,7 +83,14 @@ private:
         KeyTable::Slot now;  ///< at: nowhere for a removal.
     };
 
+    /// Room for copies that the reserve gave.
+    struct Paid {
+        std::uint64_t round = 0;
+        std::uint64_t left = 0;  ///< Not yet taken by copies.
+    };
+
     // space_scan.cpp: building the index.
+    Result<bool> load_segments();
     Result<> load_user();
     Result<> load_sequential();
     Result<> replay_ids(std::uint32_t from, Scanned& last);
@@ -119,6 +128,8 @@ private:
     /// Whether it is about to reach that.
     bool pressed() const noexcept;
     bool may_copy();
+    void give_room_back();
+    Compaction copy_some(std::chrono::microseconds budget);
     bool compact_record(const Record& record);
     Compaction finish_compacting();
     std::uint32_t segment_limit() const noexcept;
@@ -142,7 +153,7 @@ private:
     std::set<std::uint32_t> dirty_;
     std::string value_buffer_;
     Place compacting_;                           ///< Next record to look at; segment 0: not begun.
-    bool paid_ = false;                          ///< The reserve has room for this compaction.
+    std::optional<Paid> paid_;                   ///< For this compaction.
     std::uint32_t moved_to_ = 0;                 ///< First segment that has records moved by it.
     std::shared_ptr<std::atomic<int>> flushed_;  ///< 0 under way, 1 done, -1 failed.
 };

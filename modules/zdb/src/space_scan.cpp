@@ -28,11 +28,27 @@ std::filesystem::path SpaceImpl::hint_of(std::uint32_t number) const
     return index_folder_ / (std::to_string(number) + ".hint");
 }
 
-Result<> SpaceImpl::load(bool after_power_loss)
+Result<bool> SpaceImpl::load(bool after_power_loss)
 {
     TRY_DO(log_.open());
     counters_.data_faults += log_.lost();
-    if (log_.segments().empty()) return {};
+    bool was_cut = false;
+    if (!log_.segments().empty()) {
+        TRY(was_cut, load_segments());
+    } else if (settings_.mode == Mode::sequential) {
+        // Its entries of segments that are gone would be taken for records that come there next.
+        TRY_DO(kernel::remove_file(ids_.file()));
+    }
+    const bool skips =
+        settings_.mode == Mode::sequential && (was_cut || after_power_loss || log_.lost() > 0);
+    if (skips) state_.next_id += id_gap;
+    committed_ = state_;
+    return skips;
+}
+
+/// Says whether a torn tail was cut.
+Result<bool> SpaceImpl::load_segments()
+{
     const auto& newest = *log_.segments().rbegin();
     TRY(const int fd, log_.fd_of(newest.first));
     TRY(const auto header, read_segment_header(fd, log_.uid(), newest.first));
@@ -52,10 +68,7 @@ Result<> SpaceImpl::load(bool after_power_loss)
             log_.uid(),
             newest.first,
             before - newest.second.size);
-    if (settings_.mode == Mode::sequential && (was_cut || after_power_loss || log_.lost() > 0))
-        state_.next_id += id_gap;
-    committed_ = state_;
-    return {};
+    return was_cut;
 }
 
 void SpaceImpl::close_down()
@@ -332,7 +345,7 @@ Compaction SpaceImpl::finish_compacting()
     const std::uint32_t number = compacting_.segment;
     const std::uint32_t size = log_.segments()[number].size;
     compacting_ = {};
-    paid_ = false;
+    give_room_back();
     if (const auto dropped = log_.drop_oldest(); !dropped) {
         note(dropped.error());
         return Compaction::idle;
@@ -348,9 +361,19 @@ Compaction SpaceImpl::finish_compacting()
 /// reached gives nothing back.
 bool SpaceImpl::may_copy()
 {
-    if (paid_ || !shared_.reserve.missing()) return true;
-    paid_ = shared_.reserve.spend(log_.segments().begin()->second.live + sizeof(SegmentHeader));
-    return paid_;
+    Reserve& reserve = shared_.reserve;
+    if (!reserve.missing() || (paid_ && paid_->round == reserve.round())) return true;
+    const auto room = log_.segments().begin()->second.live + sizeof(SegmentHeader);
+    if (!reserve.spend(room)) return false;
+    paid_ = Paid{.round = reserve.round(), .left = room};
+    return true;
+}
+
+/// Not what copies have taken: those may stay.
+void SpaceImpl::give_room_back()
+{
+    if (paid_) shared_.reserve.refund(paid_->left, paid_->round);
+    paid_.reset();
 }
 
 Compaction SpaceImpl::compact(std::chrono::microseconds budget)
@@ -358,8 +381,17 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
     if (failed_) return Compaction::idle;
     if (pending()) return Compaction::busy;
     if (flushed_) return finish_compacting();
+    if (!compacting_ && (log_.segments().empty() || !worth_compacting())) return Compaction::idle;
+    if (!may_copy()) return Compaction::idle;
+    const std::uint64_t before = log_.disk_bytes();
+    const auto outcome = copy_some(budget);
+    if (paid_) paid_->left -= std::min(paid_->left, log_.disk_bytes() - before);
+    return outcome;
+}
+
+Compaction SpaceImpl::copy_some(std::chrono::microseconds budget)
+{
     if (!compacting_) {
-        if (log_.segments().empty() || !worth_compacting() || !may_copy()) return Compaction::idle;
         if (log_.segments().size() == 1) {
             rotate();
             if (!log_.begin_segment(settings_.mode, name_, state_.next_id)) return Compaction::idle;
@@ -367,7 +399,6 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
         compacting_ = {oldest_segment(), sizeof(SegmentHeader)};
         moved_to_ = log_.active();
     }
-    if (!may_copy()) return Compaction::idle;
     // Who writes at its limit waits for this.
     if (pressed()) budget *= 8;
     const auto until = std::chrono::steady_clock::now() + budget;
@@ -376,7 +407,12 @@ Compaction SpaceImpl::compact(std::chrono::microseconds budget)
            pending_bytes() < (1U << 20U)) {
         const auto record = log_.read(compacting_);
         if (!record) {
-            if (record.error().code != Errc::not_found) return Compaction::idle;
+            if (record.error().code != Errc::not_found) {
+                // Left pending, nobody would ever commit it, nor what clients write behind it.
+                (void)commit();
+                compacting_.offset = sizeof(SegmentHeader);
+                return Compaction::idle;
+            }
             compacting_.offset += record_alignment;
             continue;
         }

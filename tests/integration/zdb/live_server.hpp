@@ -1,7 +1,9 @@
 #pragma once
 // A real server process and a blocking client for tests.
 
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -149,10 +151,12 @@ public:
     void kill(int signal = SIGKILL)
     {
         if (pid_ <= 0) return;
-        const auto born = kernel::start_time_of(pid_);
+        // It is no child of ours. A leader that is a zombie has not given up its locks yet while a
+        // thread of it is in the kernel; the descriptor tells when all of them have gone.
+        const kernel::Fd life{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
         ::kill(pid_, signal);
-        // It is no child of ours: gone is when its pid names nobody, or somebody else.
-        while (born && alive(*born)) ::usleep(500);
+        pollfd gone{life.get(), POLLIN, 0};
+        if (life) EXPECT_EQ(::poll(&gone, 1, 60'000), 1) << "it does not end";
         pid_ = 0;
     }
     std::string socket() const { return folder_.path() / "socket"; }
@@ -160,13 +164,6 @@ public:
     pid_t pid() const { return pid_; }
 
 private:
-    bool alive(std::uint64_t born) const
-    {
-        const auto now = kernel::start_time_of(pid_);
-        if (!now || *now != born) return false;
-        const auto stat = kernel::read_file("/proc/" + std::to_string(pid_) + "/stat");
-        return stat && stat->find(") Z ") == std::string::npos;
-    }
     pid_t owner_of_socket() const
     {
         const kernel::Fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "live_server.hpp"
 
 namespace znode::zdb {
@@ -129,6 +131,37 @@ TEST_F(NamespacesTest, ANamespaceIsPrivateWithItsPasswordAndSize)
     EXPECT_TRUE(run(loop, namespaces->remove("p1", "12-4")));
     EXPECT_TRUE(run(loop, namespaces->remove("p1", "12-4")));
     EXPECT_TRUE(run(loop, namespaces->list("p1"))->empty());
+}
+
+TEST_F(NamespacesTest, OneThatCouldNotBeLoadedIsListedAsSuch)
+{
+    start();
+    for (const char* name : {"1-1", "1-2"}) {
+        ASSERT_TRUE(run(loop, namespaces->ensure("p1", {.name = name, .size = 1 << 20})));
+        Talk talk{spec.socket};
+        ASSERT_EQ(talk.ask({"SELECT", name}), "+OK\r\n");
+        ASSERT_EQ(talk.ask({"SET", "k", "value"}), "$1\r\nk\r\n");
+    }
+    Talk talk{spec.socket};
+    const auto info = talk.ask({"NSINFO", "1-1"});
+    const auto path = info.find("data_active: ") + 13;
+    const std::filesystem::path segment{info.substr(path, info.find('\n', path) - path)};
+    ASSERT_TRUE(run(loop, namespaces->stop_server("p1")));
+    {
+        std::fstream file{segment, std::ios::in | std::ios::out | std::ios::binary};
+        file.seekp(20);
+        ASSERT_TRUE(file.write("damage", 6).flush());
+    }
+    start();
+
+    const auto listed = run(loop, namespaces->list("p1"));
+
+    ASSERT_TRUE(listed);
+    ASSERT_EQ(listed->size(), 2U);
+    EXPECT_EQ(listed->front().name, "1-1");
+    EXPECT_TRUE(listed->front().failed);
+    EXPECT_FALSE(listed->back().failed);
+    EXPECT_EQ(listed->back().entries, 1U);
 }
 
 TEST_F(NamespacesTest, WrongWishesAreRefusedWithWords)

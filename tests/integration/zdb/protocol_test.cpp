@@ -2,7 +2,9 @@
 
 #include <sys/mount.h>
 
+#include <cstring>
 #include <fstream>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -154,6 +156,8 @@ TEST(ZdbProtocolTest, WhatCouldNotBeLoadedIsNotSaidToBeEmpty)
     for (const Words& question :
          std::vector<Words>{{"GET", "k"}, {"EXISTS", "k"}, {"KEYCUR", "k"}, {"DBSIZE"}, {"SCAN"}})
         EXPECT_EQ(talk.ask(question), "-Internal Error\r\n") << question[0];
+    EXPECT_NE(talk.ask({"NSINFO", "a"}).find("\nfailed: yes\n"), std::string::npos);
+    EXPECT_EQ(talk.ask({"NSINFO", "default"}).find("\nfailed:"), std::string::npos);
 }
 
 TEST(ZdbProtocolTest, BehindTheDamageOfACatalogNothingOldComesBack)
@@ -239,6 +243,148 @@ TEST(FullDiskTest, TheServerStartsReadsAndDeletes)
     EXPECT_EQ(talk.ask({"DEL", "k7"}), "+OK\r\n");
     ASSERT_EQ(talk.ask({"SELECT", "default"}), "+OK\r\n");
     EXPECT_EQ(talk.ask({"NSDEL", "a"}), "+OK\r\n");
+}
+
+constexpr std::uint64_t gap = 65536;
+
+/// A new id, or what the server says instead.
+std::string new_id(Talk& talk, const std::string& value)
+{
+    const auto reply = talk.ask({"SET", "", value});
+    std::uint64_t id = 0;
+    if (!reply.starts_with("$8\r\n")) return reply;
+    std::memcpy(&id, reply.data() + 4, sizeof id);
+    return std::to_string(id);
+}
+
+/// A session in a new namespace that has given id 0.
+void make_ids(const LiveServer& server)
+{
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"NSNEW", "ids"}), "+OK\r\n");
+    ASSERT_EQ(talk.ask({"NSSET", "ids", "mode", "seq"}), "+OK\r\n");
+    ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+    ASSERT_EQ(new_id(talk, "first"), "0");
+}
+
+/// What a server finds that ran when the power failed.
+void lose_power(const LiveServer& server)
+{
+    // In its place: there may be no room for another file.
+    std::fstream mark{
+        server.folder() / "data/running", std::ios::in | std::ios::out | std::ios::binary};
+    ASSERT_TRUE(mark.write("another boot", 12).flush());
+}
+
+/// Once what was given up is back, or the end of patience.
+std::string soon(const std::function<std::string()>& ask)
+{
+    std::string reply;
+    for (int i = 0; i < 400; ++i) {
+        reply = ask();
+        if (reply.empty() || reply[0] != '-') break;
+        ::usleep(50'000);
+    }
+    return reply;
+}
+
+struct Refused {
+    const char* failpoint;
+    int signal;
+};
+
+class OwedMarkTest : public testing::TestWithParam<Refused> {};
+
+TEST_P(OwedMarkTest, NoNewIdIsGivenBeforeItIsWritten)
+{
+    LiveServer server;
+    ASSERT_NO_FATAL_FAILURE(make_ids(server));
+    server.kill();
+    ASSERT_NO_FATAL_FAILURE(lose_power(server));
+    server.set_environment({std::string{"ZNODE_FAILPOINTS="} + GetParam().failpoint + "=enospc"});
+    server.start();
+    ASSERT_FALSE(HasFatalFailure());
+    {
+        Talk other{server.socket()};
+        const auto stored = soon([&] { return other.ask({"SET", "k", "v"}); });
+        EXPECT_EQ(stored, "$1\r\nk\r\n") << "the reserve is back";
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+        EXPECT_EQ(talk.ask({"GET", std::string(8, '\0')}), "$5\r\nfirst\r\n");
+        EXPECT_EQ(new_id(talk, "second"), "-Cannot write data right now\r\n");
+    }
+    server.kill(GetParam().signal);
+    server.set_environment({});
+    server.start();
+    ASSERT_FALSE(HasFatalFailure());
+
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+    const auto id = to_number<std::uint64_t>(new_id(talk, "second"));
+    ASSERT_TRUE(id);
+    EXPECT_GE(*id, 1 + gap);
+    EXPECT_LE(*id, 1 + 2 * gap);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ways,
+    OwedMarkTest,
+    testing::Values(
+        Refused{"zdb.mark.write", SIGKILL},
+        Refused{"zdb.mark.write", SIGTERM},
+        Refused{"zdb.catalog.put", SIGKILL},
+        Refused{"zdb.catalog.put", SIGTERM}),
+    [](const auto& tested) {
+        const bool mark = std::string_view{tested.param.failpoint} == "zdb.mark.write";
+        return std::string{mark ? "Mark" : "Catalog"} +
+               (tested.param.signal == SIGKILL ? "Killed" : "Stopped");
+    });
+
+TEST(FullDiskTest, IdsGoOnBehindTheGapOnceTheMarkHasRoom)
+{
+    LiveServer server;
+    ASSERT_FALSE(testing::Test::HasFatalFailure());
+    server.kill();
+    const auto data = server.folder() / "data";
+    const SmallDisk disk{data};
+    ASSERT_TRUE(disk.mounted());
+    server.start();
+    ASSERT_NO_FATAL_FAILURE(make_ids(server));
+    const auto fill = [&](const char* name) {
+        std::ofstream filler{data / name};
+        while (filler.write("0123456789abcdef", 16).flush()) {
+        }
+    };
+    fill("filler");
+    {
+        // The reserve goes, and its place as well.
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+        ASSERT_EQ(new_id(talk, std::string(50'000, 'x'))[0], '-');
+    }
+    fill("filler2");
+    server.kill();
+    ASSERT_NO_FATAL_FAILURE(lose_power(server));
+    server.start();
+    ASSERT_FALSE(testing::Test::HasFatalFailure());
+    {
+        Talk talk{server.socket()};
+        ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+        EXPECT_EQ(talk.ask({"GET", std::string(8, '\0')}), "$5\r\nfirst\r\n");
+        EXPECT_EQ(new_id(talk, "second"), "-Cannot write data right now\r\n");
+        EXPECT_TRUE(kernel::read_file(data / "running")->starts_with("another boot"));
+
+        std::filesystem::remove(data / "filler");
+        std::filesystem::remove(data / "filler2");
+        EXPECT_EQ(soon([&] { return new_id(talk, "second"); }), std::to_string(1 + gap));
+        EXPECT_EQ(*kernel::read_file(data / "running"), *kernel::boot_id());
+    }
+    server.kill();
+    server.start();
+    ASSERT_FALSE(testing::Test::HasFatalFailure());
+    Talk talk{server.socket()};
+    ASSERT_EQ(talk.ask({"SELECT", "ids"}), "+OK\r\n");
+    EXPECT_EQ(new_id(talk, "third"), std::to_string(2 + gap));
 }
 
 }  // namespace

@@ -150,7 +150,7 @@ TEST_F(LimitsTest, WhoHoldsMemoryForLongestPaysForIt)
 TEST_F(LimitsTest, WhoLeavesItsRepliesLieIsClosed)
 {
     ServerConfig config;
-    config.stall_limit = 200ms;
+    config.stall_limit = 2s;  // What this test itself sends must not take so long.
     serve(config);
     const auto other = connect();
     const auto lazy = connect();
@@ -174,6 +174,38 @@ TEST_F(LimitsTest, WhoLeavesItsRepliesLieIsClosed)
         std::this_thread::sleep_for(10ms);
     }
     EXPECT_TRUE(closed);
+}
+
+TEST_F(LimitsTest, AMirrorThatDoesNotReadIsCutOffAndItsPlaceIsFree)
+{
+    ServerConfig config;
+    config.client_limit = 2;
+    config.admin_password = Secret{"root"};
+    serve(config);
+    const auto mirror = connect();
+    send(mirror, "*2\r\n$4\r\nAUTH\r\n$4\r\nroot\r\n*1\r\n$6\r\nMIRROR\r\n");
+    ASSERT_EQ(receive(mirror, 26), "+OK\r\n+Starting mirroring\r\n");
+    const auto other = connect();
+    // A key that is too long is refused, and mirrored all the same.
+    const std::string key(4 << 20, 'k');
+    const std::string request = "*2\r\n$6\r\nEXISTS\r\n$4194304\r\n" + key + "\r\n";
+
+    std::size_t sent = 0;
+    for (bool is_free = false; !is_free && sent < 64; ++sent) {
+        send(other, request);
+        ASSERT_EQ(receive(other, 14), "-Invalid key\r\n");
+        is_free = ping(connect()) == "+PONG\r\n";
+        if (sent == 0) EXPECT_FALSE(is_free);
+    }
+    EXPECT_LT(sent, 64U);
+    EXPECT_EQ(ping(other), "+PONG\r\n");
+
+    // It gets what the kernel had taken for it, from the first request on, and then the end.
+    const auto got = receive(mirror, sent * key.size());
+    EXPECT_LT(got.size(), sent * key.size());
+    EXPECT_TRUE(got.starts_with("*5\r\n:"));
+    EXPECT_NE(
+        got.substr(0, 100).find("$7\r\ndefault\r\n:0\r\n$6\r\nEXISTS\r\n"), std::string::npos);
 }
 
 }  // namespace

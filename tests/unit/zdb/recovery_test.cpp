@@ -6,7 +6,6 @@
 
 #include "catalog.hpp"
 #include "format.hpp"
-#include "reserve.hpp"
 #include "zdb_fixture.hpp"
 
 namespace znode::zdb {
@@ -63,6 +62,7 @@ TEST_P(RecoveryTest, IdsOfATornTailAreNotGivenAgain)
     const auto file = segment(here(), 1);
     std::filesystem::resize_file(file, std::filesystem::file_size(file) - 4);
     kill_and_open();
+    kill_and_open();  // The tail is whole again.
     const auto fresh = add(0, "fresh");
     EXPECT_NE(fresh, id(3));
     EXPECT_EQ(get(here(), id(3)), "(absent)");
@@ -177,16 +177,65 @@ TEST_F(EngineTest, AHalfMadeSegmentIsNoObstacle)
     EXPECT_EQ(get(space(), "c"), "3");
 }
 
+constexpr std::uint64_t gap = 65536;
+
 TEST_F(EngineTest, AMachineThatLostPowerSkipsIds)
 {
     open();
     put(ids(), "", "a");
-    engine.reset();
-    ASSERT_TRUE(
-        kernel::write_file_atomically(folder.path() / "data" / "running", "another boot\n", 0600));
+    lose_power();
     open();
-    EXPECT_NE(put(ids(), "", "b"), id(1));
+    // A start in which nobody writes is not the last to know of it.
+    kill_and_open();
+    EXPECT_EQ(put(ids(), "", "b"), id(1 + gap));
     EXPECT_EQ(get(ids(), id(0)), "a");
+
+    lose_power();
+    open();
+    engine->stop();
+    kill_and_open();
+    EXPECT_EQ(put(ids(), "", "c"), id(2 + 2 * gap));
+    EXPECT_EQ(get(ids(), id(1 + gap)), "b");
+}
+
+TEST_F(EngineTest, PowerThatTookAllOfANamespaceTookNoIds)
+{
+    open();
+    put(ids(), "", "a");
+    const auto data = ids().data_folder();
+    lose_power();
+    std::filesystem::remove_all(data);
+    open();
+    EXPECT_EQ(get(ids(), id(0)), "(absent)");
+    EXPECT_EQ(put(ids(), "", "b"), id(gap));
+    EXPECT_EQ(get(ids(), id(0)), "(absent)");
+    kill_and_open();
+    EXPECT_EQ(ids().entries(), 1U);
+    EXPECT_EQ(get(ids(), id(gap)), "b");
+}
+
+TEST_F(EngineTest, WhatCouldNotBeLoadedAfterAPowerLossSkipsIdsOnceItCan)
+{
+    open();
+    for (const bool reloaded : {false, true}) {
+        put(ids(), "", "a");
+        const auto next = ids().next_id();
+        const auto file = segment(ids(), 1);
+        lose_power();
+        flip(file, 20);
+        open();
+        ASSERT_TRUE(ids().failed());
+        if (!reloaded) kill_and_open();
+        flip(file, 20);  // Repaired.
+        if (reloaded) ASSERT_TRUE(engine->reload(ids()));
+        kill_and_open();
+        ASSERT_FALSE(ids().failed());
+        EXPECT_EQ(ids().next_id(), next + gap) << reloaded;
+        // Once is enough.
+        kill_and_open();
+        EXPECT_EQ(ids().next_id(), next + gap) << reloaded;
+        EXPECT_EQ(get(ids(), id(0)), "a");
+    }
 }
 
 TEST_F(EngineTest, DataOfANamespaceThatTheCatalogLostIsSetAside)
@@ -323,22 +372,6 @@ TEST_F(EngineTest, NoIdComesBackWhenADamagedNamespaceIsEmptied)
     ASSERT_TRUE(made) << made.error().message;
     EXPECT_FALSE((*made)->failed());
     EXPECT_GE((*made)->next_id(), given);
-}
-
-TEST_F(EngineTest, AReserveIsSpentOnceAndGrowsByWhatIsFreed)
-{
-    constexpr std::uint64_t kib = 1024;
-    Reserve reserve;
-    reserve.open(folder.path() / "reserve", 1024 * kib);
-    EXPECT_FALSE(reserve.missing());
-    EXPECT_FALSE(reserve.spend(1)) << "it is not given up";
-    ASSERT_TRUE(reserve.give_up());
-    const auto chances = reserve.chances();
-    EXPECT_TRUE(reserve.spend(700 * kib));
-    EXPECT_FALSE(reserve.spend(100 * kib)) << "that is for those who delete";
-    reserve.gain(100 * kib);
-    EXPECT_GT(reserve.chances(), chances);
-    EXPECT_TRUE(reserve.spend(100 * kib));
 }
 
 }  // namespace

@@ -29,6 +29,13 @@ protected:
         engine.reset();
         open();
     }
+    /// What the next start finds when the machine, and not only the server, went down.
+    void lose_power()
+    {
+        engine.reset();
+        const auto mark = folder.path() / "data" / "running";
+        ASSERT_TRUE(kernel::write_file_atomically(mark, "another boot\n", 0600));
+    }
     Space& space(std::string_view name = "default")
     {
         Space* found = engine->find(name);

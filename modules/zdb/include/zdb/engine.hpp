@@ -97,9 +97,9 @@ public:
     /// The counter of ids: the next new id is at least this.
     virtual std::uint64_t next_id() const noexcept = 0;
     virtual const Counters& counters() const noexcept = 0;
-    /// Whether anything was ever written.
     /// Whether it could not be loaded: everything it is asked fails.
     virtual bool failed() const noexcept = 0;
+    /// Whether anything was ever written.
     virtual bool used() const noexcept = 0;
     virtual std::uint32_t active_segment() const noexcept = 0;
     virtual std::uint32_t active_size() const noexcept = 0;

@@ -63,6 +63,8 @@ struct NamespaceInfo {
     std::uint64_t size = 0;
     std::uint64_t used = 0;
     std::uint64_t entries = 0;
+    /// It could not be loaded: what it holds is unknown, and `used` and `entries` say nothing.
+    bool failed = false;
 };
 
 /// Looks after the 0-db servers of this node and the namespaces in them. Servers outlive the
