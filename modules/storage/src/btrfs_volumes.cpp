@@ -22,10 +22,8 @@ constexpr auto slowest_sweep = 60s;
 class BtrfsVolumes final : public Volumes {
 public:
     BtrfsVolumes(Config config, asio::io_context& loop, Blocking& disks)
-        : config_{std::move(config)}, disks_{disks}, group_{loop}
+        : config_{std::move(config)}, disks_{disks}, group_{loop}, notes_{config_.state_dir}
     {
-        std::error_code ignored;
-        keeps_notes_ = std::filesystem::exists(config_.state_dir, ignored);
         std::set<std::string> names;
         for (auto& pool : config_.pools) {
             if (pool.name.empty()) pool.name = pool.path.stem().string();
@@ -36,7 +34,7 @@ public:
             pool.name = name;
             const auto where = config_.run_dir / "pool" / name;
             pools_.push_back(
-                {.pool = std::make_unique<Pool>(pool, where, config_.node_id, config_.state_dir),
+                {.pool = std::make_unique<Pool>(pool, where, config_.node_id, notes_),
                  .problem = {}});
         }
     }
@@ -49,7 +47,7 @@ public:
             auto opened = co_await disks_.run([&] { return pool->open(); });
             entry.problem = opened ? pool->remark() : std::move(opened).error().message;
             entry.may_hold = co_await disks_.run(
-                [&] { return !keeps_notes_ || pool->is_open() || pool->was_used(); });
+                [&] { return pool->is_open() || notes_.may_hold(pool->config().path); });
             if (pool->is_open()) {
                 config_.log->info(
                     "pool ready name={} path={}", pool->config().name, pool->path().string());
@@ -59,6 +57,7 @@ public:
                     "pool failed name={} reason=\"{}\"", pool->config().name, entry.problem);
             }
         }
+        co_await complete_notes();
     }
 
     Task<Result<std::string>> choose(VolumeSpec spec) override
@@ -180,6 +179,18 @@ public:
     Task<> stop() override { co_await group_.drain(); }
 
 private:
+    /// Not before all of them were tried: who is not there has no note yet and gets one of doubt.
+    Task<> complete_notes()
+    {
+        std::vector<std::filesystem::path> paths;
+        for (const auto& entry : pools_) paths.push_back(entry.pool->config().path);
+        const auto noted = co_await disks_.run([&] { return notes_.complete(paths); });
+        if (!noted)
+            config_.log->warn(
+                "absent pools are not noted, and are waited for error=\"{}\"",
+                noted.error().message);
+    }
+
     Task<Result<>> take_away(std::string name, std::string home, bool keep)
     {
         if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
@@ -219,7 +230,7 @@ private:
         std::map<std::string, std::uint64_t> pending = {};  // Promised by calls in progress.
         bool sweeping = false;
         bool sweep_again = false;
-        bool may_hold = true;  // What cannot be looked at: this node has used it.
+        bool may_hold = true;  // What cannot be looked at: this node may have used it.
     };
 
     /// Room that a call in progress was given; however the call ends, it ends with it.
@@ -437,10 +448,9 @@ private:
     Config config_;
     Blocking& disks_;
     TaskGroup group_;
+    UseNotes notes_;
     std::vector<Entry> pools_;
     std::uint64_t changes_ = 0;  // Calls of ensure that have ended.
-    // Before this run: without, a pool that was used may have no note.
-    bool keeps_notes_ = false;
     // In which pool this run has wanted or found a name, "" for one that is in none: where a pool
     // is absent, what is gone from its own need not wait for it.
     std::map<std::string, std::string> homes_;

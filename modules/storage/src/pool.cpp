@@ -117,21 +117,6 @@ Result<> write_dying(int folder, const std::vector<std::uint64_t>& ids)
 
 }  // namespace
 
-std::string note_name(const std::filesystem::path& pool)
-{
-    std::string name;
-    for (const char c : pool.string()) {
-        if (c == '/')
-            name += "%2F";
-        else if (c == '%')
-            name += "%25";
-        else
-            name += c;
-    }
-    // A file's name holds 255 bytes; the end of a path tells more than its begin.
-    return name.size() <= 200 ? name : name.substr(name.size() - 200);
-}
-
 std::optional<Kept> kept_of(const std::string& name)
 {
     if (!name.starts_with(keeping)) return std::nullopt;
@@ -142,13 +127,12 @@ std::optional<Kept> kept_of(const std::string& name)
 }
 
 Pool::Pool(
-    PoolConfig config,
-    std::filesystem::path mount_point,
-    std::string node_id,
-    const std::filesystem::path& notes)
-    : config_{std::move(config)}, mount_point_{std::move(mount_point)}, node_id_{std::move(node_id)}
+    PoolConfig config, std::filesystem::path mount_point, std::string node_id, UseNotes notes)
+    : config_{std::move(config)},
+      mount_point_{std::move(mount_point)},
+      node_id_{std::move(node_id)},
+      notes_{std::move(notes)}
 {
-    if (!notes.empty()) note_ = notes / note_name(config_.path);
 }
 
 Result<> Pool::open()
@@ -172,8 +156,8 @@ Result<> Pool::open()
         FP("storage.pool.quota");
         TRY_DO(btrfs::enable_quota(folder.get()));
     }
+    TRY_DO(note_used(folder.get()));
     folder_ = std::move(folder);
-    note_used();
     return {};
 }
 

@@ -8,6 +8,7 @@
 #include "kernel/fd.hpp"
 #include "storage/mark.hpp"
 #include "storage/placement.hpp"
+#include "storage/use_notes.hpp"
 #include "storage/volumes.hpp"
 
 namespace znode::storage {
@@ -25,8 +26,6 @@ struct Kept {
     std::int64_t since = 0;  ///< Unix seconds.
     std::uint64_t used = 0;
 };
-/// Name of the file that notes the use of a pool: its path, with nothing that ends a name.
-std::string note_name(const std::filesystem::path& pool);
 /// "12-1" out of ".znode-kept-1700000000-12-1", and the moment; nothing for another name.
 std::optional<Kept> kept_of(const std::string& name);
 
@@ -42,12 +41,7 @@ struct Survey {
 /// made from a lane; calls that change different volumes may run at once.
 class Pool {
 public:
-    /// `notes`: the folder for `Config::state_dir`.
-    Pool(
-        PoolConfig config,
-        std::filesystem::path mount_point,
-        std::string node_id,
-        const std::filesystem::path& notes);
+    Pool(PoolConfig config, std::filesystem::path mount_point, std::string node_id, UseNotes notes);
 
     /// Makes the image, mounts or adopts, turns quotas on where allowed.
     [[nodiscard]] Result<> open();
@@ -55,8 +49,6 @@ public:
     [[nodiscard]] Result<> close();
     bool is_open() const noexcept { return static_cast<bool>(folder_); }
     /// Something the operator should know although the pool works.
-    /// Whether this node has used it, as far as it keeps notes; without notes it may have.
-    bool was_used() const;
     const std::string& remark() const noexcept { return remark_; }
 
     [[nodiscard]] Result<Survey> survey() const;
@@ -82,7 +74,7 @@ private:
     [[nodiscard]] Result<std::filesystem::path> closed_folder(bool mounted);
     [[nodiscard]] Result<> make_image();
     [[nodiscard]] Result<> check_not_used() const;
-    void note_used();
+    [[nodiscard]] Result<> note_used(int folder);
     [[nodiscard]] Result<> create(const VolumeSpec& spec);
     [[nodiscard]] Result<> arrange(int subvolume, const VolumeSpec& spec) const;
     [[nodiscard]] Result<> destroy(const std::string& name);
@@ -93,9 +85,9 @@ private:
     PoolConfig config_;
     std::filesystem::path mount_point_;
     std::string node_id_;
-    std::filesystem::path note_;  // Exists once this node has used the pool; empty: not noted.
-    kernel::Fd folder_;           // Open only while the pool is usable.
-    bool mounted_ = false;        // By us, in this run or an earlier one.
+    UseNotes notes_;
+    kernel::Fd folder_;       // Open only while the pool is usable.
+    bool mounted_ = false;    // By us, in this run or an earlier one.
     std::mutex dying_mutex_;  // Held from reading the note of dying subvolumes until it is written.
     std::string remark_;
 };

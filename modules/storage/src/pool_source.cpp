@@ -167,33 +167,29 @@ Error in_the_way(const std::filesystem::path& target, const kernel::MountInfo& m
 /// its place is empty, and the customers' data is not.
 Result<> Pool::check_not_used() const
 {
+    const auto note = notes_.of(config_.path);
     std::error_code failed;
-    const bool used = !note_.empty() && std::filesystem::exists(note_, failed);
-    if (failed) return fail_errno(failed.value(), "look for " + note_.string());
+    const bool used = !note.empty() && std::filesystem::exists(note, failed);
+    if (failed) return fail_errno(failed.value(), "look for " + note.string());
     if (!used) return {};
     const bool image = config_.kind == PoolConfig::Kind::image;
     return fail(
         Errc::unavailable,
         std::string{image ? "the image " : "the folder "} + config_.path.string() +
-            " that this node has used is missing: mount its disk, or remove " + note_.string() +
+            " that this node has used is missing: mount its disk, or remove " + note.string() +
             " to begin anew");
 }
 
-bool Pool::was_used() const
+Result<> Pool::note_used(int folder)
 {
-    std::error_code failed;
-    return note_.empty() || std::filesystem::exists(note_, failed) || failed;
-}
-
-void Pool::note_used()
-{
-    std::error_code failed;
-    if (note_.empty() || std::filesystem::exists(note_, failed)) return;
-    auto noted = kernel::make_folders(note_.parent_path(), 0700);
-    if (noted) noted = kernel::write_file_atomically(note_, file_system_id(folder_.get()), 0600);
+    auto noted = notes_.note(config_.path, file_system_id(folder));
+    if (noted) return {};
+    // A next start, with the pool away, would take it for one that was never used.
+    if (!notes_.may_hold(config_.path))
+        return tl::unexpected(std::move(noted).error().during("note the use of the pool"));
     // The volumes can be had all the same: the next start notes it.
-    if (!noted && remark_.empty())
-        remark_ = "the use of the pool is not noted: " + noted.error().message;
+    if (remark_.empty()) remark_ = "the use of the pool is not noted: " + noted.error().message;
+    return {};
 }
 
 Result<> Pool::make_image()
@@ -311,8 +307,8 @@ Result<> Pool::open_directory()
             config_.path.string() +
                 " is not on btrfs: name a folder on one, or use a pool of kind \"image\"");
     // The mount point of a disk that is missing is a folder too.
-    if (const auto id = kernel::read_file(note_); id && *id != file_system_id(fd.get()))
-        TRY_DO(check_not_used());
+    const auto noted = kernel::read_file(notes_.of(config_.path));
+    if (noted && *noted != file_system_id(fd.get())) TRY_DO(check_not_used());
 
     TRY_DO(kernel::make_folders(mount_point_, 0711));
     TRY(const auto mounted, mounted_at(mount_point_));

@@ -29,7 +29,11 @@ class Agent {
 public:
     explicit Agent(const std::filesystem::path& folder)
     {
-        Config config{.node_id = "node-a", .run_dir = folder / "run", .log = silent_log()};
+        Config config{
+            .node_id = "node-a",
+            .run_dir = folder / "run",
+            .state_dir = folder / "state",
+            .log = silent_log()};
         config.pools = {{.path = folder / "pool.img", .bytes = 300 * mib}};
         volumes = make_volumes(std::move(config), loop, disks);
         run(loop, volumes->open());

@@ -77,7 +77,7 @@ struct PoolInfo {
     std::vector<std::string> foreign;  ///< Named like ours, without our mark: left alone.
     std::vector<std::string> kept;     ///< Volumes that were set aside, oldest first.
     std::int64_t kept_since = 0;       ///< Of the oldest of them, Unix seconds.
-    bool may_hold = true;              ///< Failed: this node has used it, so volumes may lie in it.
+    bool may_hold = true;  ///< Failed: this node may have used it, so volumes may lie in it.
 };
 
 /// A pool as the operator configures it.
@@ -95,8 +95,8 @@ struct PoolConfig {
 struct Config {
     std::string node_id;  ///< Goes into every mark; volumes of other nodes are foreign.
     std::filesystem::path run_dir = "/run/znode";  ///< Pools are mounted at `pool/<name>` in it.
-    /// Where a note stays of each pool that was used: one that is missing is not made anew. Not on
-    /// a pool's disk; empty: no notes.
+    /// Where a note stays of each pool that was used (`UseNotes`): one that is missing is not made
+    /// anew. Not on a pool's disk; empty: no notes.
     std::filesystem::path state_dir = {};
     std::vector<PoolConfig> pools;
     Log log;
