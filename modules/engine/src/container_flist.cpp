@@ -1,10 +1,14 @@
 // The flist that a container runs from: mounted once for all who use it, by whatever run of the
 // agent, and unmounted behind the last.
 
+#include <algorithm>
+
 #include "base/failpoint.hpp"
 #include "base/text.hpp"
 #include "container_state.hpp"
+#include "engine/overlays.hpp"
 #include "hub_url.hpp"
+#include "kernel/files.hpp"
 
 namespace znode::engine {
 namespace {
@@ -70,13 +74,48 @@ Task<Result<flist::MountedFlist>> use_flist(State state, flist::FlistSpec spec)
     }
 }
 
-/// Nobody uses it, and nobody whose mount is unknown could. The caller has the turn.
-Task<Result<>> unmount(NodePlanner::Impl* node, std::string key)
+/// Set when a customer's hub was the farmer's own: that it was on this machine or led to it stays
+/// right, wherever the farmer's hub is by now.
+std::string own_hub_fact(const std::string& gwid) { return "container.own_hub." + gwid; }
+
+Task<Result<bool>> must_be_remote(State state)
+{
+    auto& node = state->node;
+    const auto& url = state->document.hub_url;
+    if (url.empty()) co_return false;
+    const auto key = own_hub_fact(state->gwid);
+    CO_TRY(const auto was_own, co_await node.resources.fact(key));
+    if (was_own && !was_own->empty()) co_return false;
+    if (is_foreign_hub(url, node.config.hub_url)) co_return true;
+    CO_TRY_DO(co_await node.resources.set_fact(key, "1"));
+    co_return false;
+}
+
+/// Whether a container's root lies over the mount. Facts may be lost, or tell of the mount that a
+/// program would get by now and not of the one that it runs from; the kernel knows.
+Task<Result<bool>> has_overlay(NodePlanner::Impl* node, std::string key)
+{
+    const auto& file = node->config.mountinfo;
+    CO_TRY(const auto text, co_await node->resources.disks.run([&] {
+        return kernel::read_file(file);
+    }));
+    const auto lowers = overlay_lowers(text);
+    co_return std::ranges::any_of(
+        lowers, [&](const auto& lower) { return lower.filename() == key; });
+}
+
+/// Unmounts what nobody uses, and nobody whose mount is unknown could. False: somebody runs from it
+/// all the same. The caller has the turn.
+Task<Result<bool>> unmount(NodePlanner::Impl* node, std::string key)
 {
     node->leaving_flists.insert(key);
-    auto removed = co_await node->resources.flists.remove(key);
+    auto used = co_await has_overlay(node, key);
+    Result<> removed;
+    if (used && !*used) removed = co_await node->resources.flists.remove(key);
     node->leaving_flists.erase(key);
-    co_return removed;
+    CO_TRY_DO(std::move(removed));
+    if (!used) co_return used;
+    co_return !*used;
 }
 
 /// Unmounts it, unless somebody else has begun to use it.
@@ -96,10 +135,12 @@ Task<Result<>> leave_flist(State state, std::string key)
         node.swept = false;
         co_return Result<>{};
     }
-    auto removed = co_await unmount(&node, key);
-    // One that is still there stays ours, so that the next attempt finds it.
-    if (removed) node.flist_users.erase(key);
-    co_return removed;
+    // One that cannot be unmounted stays ours, so that the next attempt finds it.
+    CO_TRY(const bool gone, co_await unmount(&node, key));
+    node.flist_users.erase(key);
+    // Swept when who runs from it has ended.
+    if (!gone) node.swept = false;
+    co_return Result<>{};
 }
 
 }  // namespace
@@ -112,7 +153,7 @@ Task<Result<>> mount_flist(State state)
     spec.store_url = Secret{
         state->document.hub_url.empty() ? state->node.config.hub_url : state->document.hub_url};
     spec.uid_shift = state->first_uid;
-    spec.remote_store = is_foreign_hub(state->document.hub_url, state->node.config.hub_url);
+    CO_TRY(spec.remote_store, co_await must_be_remote(state));
     if (spec.store_url.empty())
         co_return fail(
             Errc::invalid,
@@ -141,6 +182,7 @@ Task<Result<>> release_flist(State state)
     CO_FP("engine.container.unflist");
     auto& node = state->node;
     CO_TRY_DO(co_await node.clear_fact("container.flist." + state->gwid));
+    CO_TRY_DO(co_await node.clear_fact(own_hub_fact(state->gwid)));
     // An agent before this one may have mounted it.
     CO_TRY(const auto noted, co_await node.resources.fact(mount_fact(state->gwid)));
     if (noted && !noted->empty())
@@ -161,15 +203,15 @@ Task<Result<>> release_flist(State state)
     co_return co_await node.sweep_flists();
 }
 
-Task<Result<>> NodePlanner::Impl::find_flist_users(std::vector<std::string> containers)
+Task<Result<>> NodePlanner::Impl::find_flist_users(std::vector<container::Found> containers)
 {
-    for (const auto& gwid : containers) {
-        CO_TRY(const auto keys, co_await resources.fact(mount_fact(gwid)));
-        if (!keys || keys->empty()) {
-            unsure_users.insert(gwid);
-            continue;
-        }
-        for (const auto key : split(*keys, ' ')) flist_users[std::string{key}].insert(gwid);
+    for (const auto& found : containers) {
+        CO_TRY(const auto keys, co_await resources.fact(mount_fact(found.gwid)));
+        if (keys && !keys->empty())
+            for (const auto key : split(*keys, ' '))
+                flist_users[std::string{key}].insert(found.gwid);
+        else if (found.running)
+            unsure_users.insert(found.gwid);
     }
     co_return co_await sweep_flists();
 }
@@ -187,13 +229,13 @@ Task<Result<>> NodePlanner::Impl::sweep_flists()
             break;
         }
         if (flist_users.contains(flist.key)) continue;
-        const auto removed = co_await unmount(this, flist.key);
-        swept = swept && removed;
-        if (!removed)
+        const auto gone = co_await unmount(this, flist.key);
+        swept = swept && gone && *gone;
+        if (!gone)
             resources.log->warn(
                 "unused flist is still mounted key={} error=\"{}\"",
                 flist.key,
-                removed.error().message);
+                gone.error().message);
     }
     co_return Result<>{};
 }

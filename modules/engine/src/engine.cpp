@@ -21,6 +21,7 @@ Engine::Engine(Parts parts, Machine machine, Patience patience)
       machine_{machine},
       patience_{patience},
       runners_{parts_.loop},
+      runner_ended_{parts_.loop},
       couriers_{parts_.loop},
       changes_pending_{parts_.loop},
       ends_changed_{parts_.loop},

@@ -9,14 +9,27 @@
 namespace znode::engine {
 namespace {
 
-/// What of a URL is the host; "" for none. Users and passwords may hold anything but "/" or "@".
-std::string_view host_of(std::string_view url)
+/// Where a URL leads.
+struct Place {
+    std::string host;  ///< In lower case; "" for none.
+    std::optional<std::uint16_t> port;
+
+    bool operator==(const Place&) const = default;
+};
+
+/// Read as the stores read it. Users and passwords may hold anything but "/" or "@".
+Place place_of(std::string_view url)
 {
-    auto rest = url.substr(std::min(url.size(), url.find("://") + 3));
+    const auto scheme = url.substr(0, url.find("://"));
+    auto rest = url.substr(std::min(url.size(), scheme.size() + 3));
     if (const auto at = rest.rfind('@'); at != rest.npos) rest = rest.substr(at + 1);
     rest = rest.substr(0, rest.find('/'));
-    if (rest.starts_with('[')) return rest.substr(0, rest.find(']') + 1);
-    return rest.substr(0, rest.rfind(':'));
+    const auto length = rest.starts_with('[') ? rest.find(']') + 1 : rest.rfind(':');
+    const auto host = rest.substr(0, length);
+    rest = rest.substr(host.size());
+    const std::uint16_t usual = scheme == "redis" ? 6379 : 9900;
+    return {
+        to_lower(host), rest.starts_with(':') ? to_number<std::uint16_t>(rest.substr(1)) : usual};
 }
 
 bool has_control_characters(std::string_view url)
@@ -36,7 +49,7 @@ bool has_control_characters(std::string_view url)
 
 bool is_foreign_hub(const std::string& url, const std::string& own_url)
 {
-    return !url.empty() && host_of(url) != host_of(own_url);
+    return !url.empty() && place_of(url) != place_of(own_url);
 }
 
 Result<> check_hub_url(const std::string& url, const std::string& own_url)
@@ -48,15 +61,16 @@ Result<> check_hub_url(const std::string& url, const std::string& own_url)
     const auto scheme = url.substr(0, url.find("://"));
     if (scheme != "zdb" && scheme != "ardb" && scheme != "redis")
         return refuse("must be zdb://HOST:PORT, ardb://HOST:PORT or redis://HOST:PORT");
-    const auto written = host_of(url);
-    auto host = to_lower(written);
+    const auto place = place_of(url);
+    const bool own = place == place_of(own_url);
+    auto host = place.host;
     if (host.starts_with('[')) {
         const auto address =
             host.ends_with(']')
                 ? IpAddress::parse(std::string_view{host}.substr(1, host.size() - 2))
                 : std::nullopt;
         if (!address) return refuse("has no address between its [ and ]");
-        if (!is_near(*address) || written == host_of(own_url)) return {};
+        if (!is_near(*address) || own) return {};
         return refuse("names the node itself or its cable");
     }
     while (host.ends_with('.')) host.pop_back();
@@ -72,7 +86,7 @@ Result<> check_hub_url(const std::string& url, const std::string& own_url)
     const bool near = address ? is_near(*address)
                               : host == "localhost" || host.ends_with(".localhost") ||
                                     host.ends_with(".localdomain") || host.starts_with("ip6-");
-    if (!near || written == host_of(own_url)) return {};
+    if (!near || own) return {};
     return refuse("names the node itself or its cable");
 }
 

@@ -7,10 +7,11 @@
 namespace znode::engine {
 
 /// Whether a customer may name this block store: the agent's helper opens it as root on the host,
-/// whatever it is. `own_url`: the farmer's, which may be on the node itself.
+/// whatever it is. `own_url`: the farmer's, which may be on the node itself, at its port alone.
 Result<> check_hub_url(const std::string& url, const std::string& own_url);
 
-/// Whether it is on another machine than the farmer's own, so that no name may lead to this one.
+/// Whether it is another server than the farmer's own, so that no name may lead to this machine:
+/// what else listens beside the farmer's hub is no customer's to ask.
 bool is_foreign_hub(const std::string& url, const std::string& own_url);
 
 }  // namespace znode::engine

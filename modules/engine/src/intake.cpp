@@ -8,6 +8,8 @@
 namespace znode::engine {
 namespace {
 
+/// How long a page waits for the journal to learn that a number is free again.
+constexpr auto number_patience = std::chrono::seconds{10};
 /// More ends of data than this within this time, and none of them signed, are an alarm.
 constexpr std::size_t mass_of_ends = 10;
 constexpr auto mass_window = std::chrono::minutes{1};
@@ -205,8 +207,33 @@ Task<Result<>> Engine::take(Incoming incoming)
     return take_all(std::move(page));
 }
 
+bool Engine::waits_for_number(const Order& order) const
+{
+    const auto known = by_gwid_.find(order.gwid);
+    return known != by_gwid_.end() && order.told_as.empty() && known->second->is_other(order) &&
+           known->second->entry().state == State::gone && !known->second->has_ended();
+}
+
+/// An order that came a moment too early would be refused for ever.
+Task<Result<>> Engine::free_numbers(const std::vector<Incoming>* page)
+{
+    const auto until = Clock::now() + number_patience;
+    for (const auto& incoming : *page) {
+        while (waits_for_number(incoming.order)) {
+            const auto left = until - Clock::now();
+            if (left <= Duration::zero())
+                co_return fail(
+                    Errc::unavailable,
+                    "the journal does not take that " + incoming.order.gwid + " is gone");
+            (void)co_await runner_ended_.wait_for(left);
+        }
+    }
+    co_return Result<>{};
+}
+
 Task<Result<>> Engine::take_all(std::vector<Incoming> page)
 {
+    CO_TRY_DO(co_await free_numbers(&page));
     if (parts_.room) {
         const auto room = co_await parts_.room();
         for (auto& incoming : page)

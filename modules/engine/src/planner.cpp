@@ -76,15 +76,23 @@ Task<Result<>> note_pools(NodePlanner::Impl* node)
 Task<Result<>> NodePlanner::start()
 {
     CO_TRY(auto found, co_await impl_->resources.containers.list());
-    std::vector<std::string> gwids;
+    std::vector<container::Found> alive;
     for (auto& container : found) {
         // What has ended is started from a mount of its own.
-        if (container.running) gwids.push_back(container.gwid);
-        if (container.exit) impl_->exits.post(*std::move(container.exit));
+        if (container.exit)
+            impl_->exits.post(*std::move(container.exit));
+        else
+            alive.push_back(std::move(container));
     }
-    CO_TRY_DO(co_await impl_->find_flist_users(std::move(gwids)));
+    CO_TRY_DO(co_await impl_->find_flist_users(std::move(alive)));
     impl_->group.spawn(gather_exits(impl_.get()));
-    co_return co_await note_pools(impl_.get());
+    CO_TRY_DO(co_await note_pools(impl_.get()));
+    // While all pools are there: once one is away for good, nobody could tell what it holds.
+    const auto servers = co_await impl_->find_zdb_servers();
+    if (!servers)
+        impl_->resources.log->warn(
+            "0-db servers are not looked for error=\"{}\"", servers.error().message);
+    co_return Result<>{};
 }
 
 Task<> NodePlanner::stop() { co_await impl_->group.drain(); }

@@ -63,9 +63,16 @@ struct NodePlanner::Impl {
     }
     Task<Result<std::size_t>> forget_namespaces(std::int64_t until);
 
-    // container_plan.cpp
-    /// Which mounts the containers of earlier runs use. Before any plan is carried out.
-    Task<Result<>> find_flist_users(std::vector<std::string> containers);
+    // zdb_plan.cpp
+    /// Notes the servers of all pools, for a database that was begun anew; once that is done for
+    /// every pool, what has no note is new. The pools that could not be looked into, and of whose
+    /// server nothing is known.
+    Task<Result<std::vector<storage::PoolInfo>>> find_zdb_servers();
+
+    // container_flist.cpp
+    /// Which mounts the containers of earlier runs use that have not ended: those that were just
+    /// being started too. Before any plan is carried out.
+    Task<Result<>> find_flist_users(std::vector<container::Found> containers);
     /// Unmounts flists that nobody uses: left by an agent that died between two steps.
     Task<Result<>> sweep_flists();
 

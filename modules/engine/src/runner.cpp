@@ -123,6 +123,7 @@ Task<> Runner::run()
     engine_.remove_provider(*this);
     plan_.reset();  // Secrets and descriptors of what is no more.
     ended_ = true;
+    engine_.runner_ended_.notify();
 }
 
 /// Written down before it is done: doing a thing twice is harmless, forgetting it is not.

@@ -5,11 +5,9 @@
 #include "base/failpoint.hpp"
 #include "base/hex.hpp"
 #include "base/text.hpp"
-#include "engine/journal.hpp"
 #include "grid/document.hpp"
 #include "kernel/files.hpp"
-#include "planner.hpp"
-#include "storage/kept_clock.hpp"
+#include "zdb_state.hpp"
 
 namespace znode::engine {
 namespace {
@@ -21,17 +19,6 @@ constexpr std::uint64_t server_overhead = 128 * mib;
 /// (modules/zdb/README), and a segment of 64 MiB that compaction writes before it frees another.
 constexpr std::uint64_t room_of(std::uint64_t size) { return size + size / 16 + 128 * mib; }
 
-struct ZdbState {
-    NodePlanner::Impl& node;
-    std::string gwid;
-    std::int64_t owner = 0;
-    std::int64_t version = 0;
-    grid::Zdb document;
-
-    Secret password;
-    std::string pool;
-    network::ZdbNamespace space;
-};
 using State = std::shared_ptr<ZdbState>;
 
 Task<Result<>> read_password(State state)
@@ -55,51 +42,10 @@ storage::VolumeSpec volume_of(const ZdbState& state, std::uint64_t bytes)
     return spec;
 }
 
-std::uint64_t bytes_of(const ZdbState& state)
-{
-    return state.document.size > 0 ? static_cast<std::uint64_t>(state.document.size) * gib : 0;
-}
-
 Task<Result<>> forget_pool(State state)
 {
     state->pool.clear();
     co_return co_await state->node.resources.set_fact("zdb.pool." + state->gwid, "");
-}
-
-/// A namespace whose end nobody signed: frozen, and removed when its time is over.
-struct Kept {
-    std::string gwid;
-    std::string pool;
-    std::uint64_t bytes = 0;
-    std::int64_t since = 0;  ///< Unix seconds.
-};
-constexpr auto kept_fact = "zdb.kept";
-
-/// A line for each: gwid, pool, bytes, since; separated by tabs.
-Task<Result<std::vector<Kept>>> read_kept(NodePlanner::Impl* node)
-{
-    std::vector<Kept> all;
-    CO_TRY(const auto text, co_await node->resources.fact(kept_fact));
-    if (!text) co_return all;
-    for (const auto line : split(*text, '\n')) {
-        const auto fields = split(line, '\t');
-        if (fields.size() != 4) continue;
-        all.push_back(
-            {std::string{fields[0]},
-             std::string{fields[1]},
-             to_number<std::uint64_t>(fields[2]).value_or(0),
-             to_number<std::int64_t>(fields[3]).value_or(0)});
-    }
-    co_return all;
-}
-
-Task<Result<>> write_kept(NodePlanner::Impl* node, std::vector<Kept> all)
-{
-    std::string text;
-    for (const auto& each : all)
-        text += each.gwid + '\t' + each.pool + '\t' + std::to_string(each.bytes) + '\t' +
-                std::to_string(each.since) + '\n';
-    co_return co_await node->resources.set_fact(kept_fact, text);
 }
 
 /// A name of its own for the server of a pool, given once.
@@ -165,9 +111,9 @@ Task<Result<>> note_port(State state, std::filesystem::path volume, std::uint16_
 
 /// Servers that have a volume and no note: the database had to be begun anew. What they hold is
 /// noted again.
-Task<Result<>> find_servers(State state)
+Task<Result<>> find_servers(NodePlanner::Impl* impl)
 {
-    auto& node = state->node;
+    auto& node = *impl;
     const auto guard = co_await node.zdb_turn.lock();
     CO_TRY(const auto volumes, co_await node.resources.volumes.list());
     for (const auto& volume : volumes) {
@@ -216,28 +162,18 @@ Task<Result<>> find_servers(State state)
 /// Set when each server of this node has a note: what has none is new.
 constexpr auto all_servers_are_noted = "zdb.servers.noted";
 
-/// After `find_servers`: a pool that cannot be looked at, and of which nothing is known, may hold
-/// the namespace. Made in another one it would come back empty.
-Task<Result<>> check_absent(State state)
+/// A pool in which nobody could look for servers may hold the namespace. Made in another one it
+/// would come back empty.
+Result<> check_absent(const ZdbState& state, const std::vector<storage::PoolInfo>& unseen)
 {
-    auto& resources = state->node.resources;
-    CO_TRY(const auto noted, co_await resources.fact(all_servers_are_noted));
-    if (noted && !noted->empty()) co_return Result<>{};
-    const auto media = volume_of(*state, 0).media;
-    bool all_seen = true;
-    for (const auto& pool : co_await resources.volumes.pools()) {
-        if (pool.state != storage::PoolState::failed) continue;
-        CO_TRY(const auto server, co_await resources.fact("zdb.server." + pool.name));
-        if (server && !server->empty()) continue;
-        all_seen = false;
+    const auto media = volume_of(state, 0).media;
+    for (const auto& pool : unseen)
         if (pool.may_hold && pool.media == media)
-            co_return fail(
+            return fail(
                 Errc::unavailable,
-                "namespace " + state->gwid + " may lie in pool " + pool.name +
+                "namespace " + state.gwid + " may lie in pool " + pool.name +
                     ", which cannot be looked at: " + pool.problem);
-    }
-    if (!all_seen) co_return Result<>{};
-    co_return co_await resources.set_fact(all_servers_are_noted, "1");
+    return {};
 }
 
 /// The pool is chosen once and kept: the data lies there.
@@ -250,14 +186,14 @@ Task<Result<>> choose_pool(State state)
         state->pool = *known;
         co_return Result<>{};
     }
-    CO_TRY_DO(co_await find_servers(state));
+    CO_TRY(const auto unseen, co_await state->node.find_zdb_servers());
     CO_TRY(const auto found, co_await resources.fact(key));
     if (found && !found->empty()) {
         state->pool = *found;
         co_return Result<>{};
     }
-    CO_TRY_DO(co_await check_absent(state));
-    CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, bytes_of(*state))));
+    CO_TRY_DO(check_absent(*state, unseen));
+    CO_TRY(state->pool, co_await resources.volumes.choose(volume_of(*state, state->bytes())));
     co_return co_await resources.set_fact(key, state->pool);
 }
 
@@ -272,7 +208,7 @@ Task<Result<>> serve(State state)
     // The volume holds what all its namespaces were sold. It only grows here: after a restart the
     // others have not all said yet what they need.
     auto& sold = node.zdb_sold[state->pool];
-    sold[state->gwid] = bytes_of(*state);
+    sold[state->gwid] = state->bytes();
     std::uint64_t bytes = server_overhead;
     std::uint64_t least = server_overhead;  // As agents before this one had it.
     const auto add = [&](std::uint64_t size) {
@@ -288,8 +224,10 @@ Task<Result<>> serve(State state)
     auto spec = volume_of(*state, bytes);
     spec.name = name;
     auto volume = co_await node.resources.volumes.ensure(spec);
+    Result<> grown;
     if (!volume && volume.error().code == Errc::exhausted && there && there->bytes >= least) {
         // Made when less was set aside for compaction: what it holds must be served all the same.
+        grown = tl::unexpected(volume.error());
         node.resources.log->warn(
             "0-db volume stays small pool={} error=\"{}\"", state->pool, volume.error().message);
         spec.bytes = there->bytes;
@@ -306,13 +244,20 @@ Task<Result<>> serve(State state)
 
     CO_TRY_DO(co_await note_port(state, volume->path, port));
     CO_TRY_DO(co_await node.resources.zdb.ensure_server(server_of(*state, name, volume->path)));
+    if (!grown) {
+        CO_TRY(const auto held, co_await node.resources.zdb.list(state->pool));
+        if (std::ranges::find(held, state->gwid, &zdb::NamespaceInfo::name) == held.end()) {
+            node.zdb_sold[state->pool].erase(state->gwid);
+            co_return grown;
+        }
+    }
     CO_FP("engine.zdb.served");
     co_return Result<>{};
 }
 
-/// For undoing after a restart of the agent: nothing was applied by this one yet. False when the
-/// workload has left nothing behind.
-Task<Result<bool>> find_server(State state)
+}  // namespace
+
+Task<Result<bool>> find_server(std::shared_ptr<ZdbState> state)
 {
     auto& node = state->node;
     if (state->pool.empty()) {
@@ -333,8 +278,7 @@ Task<Result<bool>> find_server(State state)
     co_return true;
 }
 
-/// Ends the server of a pool when the last namespace is gone. The caller has the turn.
-Task<Result<>> end_unused_server(State state)
+Task<Result<>> end_unused_server(std::shared_ptr<ZdbState> state)
 {
     auto& node = state->node;
     CO_TRY(const bool serves, co_await find_server(state));
@@ -351,6 +295,8 @@ Task<Result<>> end_unused_server(State state)
     co_return co_await node.resources.volumes.remove(name, state->pool);
 }
 
+namespace {
+
 Task<Result<>> stop_serving(State state)
 {
     const auto guard = co_await state->node.zdb_turn.lock();
@@ -362,7 +308,7 @@ Task<Result<>> make_namespace(State state)
 {
     CO_FP("engine.zdb.namespace");
     CO_TRY(const auto kept, co_await read_kept(&state->node));
-    if (std::ranges::find(kept, state->gwid, &Kept::gwid) != kept.end())
+    if (std::ranges::find(kept, state->gwid, &KeptNamespace::gwid) != kept.end())
         co_return fail(
             Errc::exists,
             "the number " + state->gwid +
@@ -372,28 +318,11 @@ Task<Result<>> make_namespace(State state)
     spec.password = state->password;
     spec.mode =
         state->document.mode == grid::ZdbMode::seq ? zdb::Mode::sequential : zdb::Mode::user;
-    spec.size = bytes_of(*state);
+    spec.size = state->bytes();
     spec.public_access = state->document.is_public;
     CO_TRY_DO(co_await state->node.resources.zdb.ensure(state->pool, std::move(spec)));
     CO_FP("engine.zdb.made");
     co_return Result<>{};
-}
-
-/// False: there is nothing to keep.
-Task<Result<bool>> set_aside(State state)
-{
-    auto& node = state->node;
-    CO_TRY(auto kept, co_await read_kept(&node));
-    if (std::ranges::find(kept, state->gwid, &Kept::gwid) != kept.end()) co_return true;
-    CO_TRY(const auto there, co_await node.resources.zdb.list(state->pool));
-    const auto mine = std::ranges::find(there, state->gwid, &zdb::NamespaceInfo::name);
-    if (mine == there.end() || mine->entries == 0) co_return false;
-    CO_TRY_DO(co_await node.resources.zdb.freeze(state->pool, state->gwid));
-    CO_FP("engine.zdb.set_aside");
-    kept.push_back({state->gwid, state->pool, bytes_of(*state), now_ns() / 1'000'000'000});
-    CO_TRY_DO(co_await write_kept(&node, std::move(kept)));
-    node.resources.log->warn("0-db namespace {} is frozen and kept", state->gwid);
-    co_return true;
 }
 
 Task<Result<>> remove_namespace(State state)
@@ -412,58 +341,25 @@ Task<Result<>> remove_namespace(State state)
     co_return Result<>{};
 }
 
-/// The caller has the turn.
-Task<Result<>> forget_namespace(NodePlanner::Impl* node, Kept gone)
-{
-    auto state = std::make_shared<ZdbState>(*node, gone.gwid);
-    state->pool = gone.pool;
-    CO_TRY(const bool serves, co_await find_server(state));
-    if (serves) CO_TRY_DO(co_await node->resources.zdb.remove(state->pool, state->gwid));
-    CO_FP("engine.zdb.forget");
-    CO_TRY(auto kept, co_await read_kept(node));
-    std::erase_if(
-        kept, [&](const Kept& each) { return each.gwid == gone.gwid && each.pool == gone.pool; });
-    CO_TRY_DO(co_await write_kept(node, std::move(kept)));
-    co_return co_await end_unused_server(state);
-}
-
 }  // namespace
 
-Task<Result<std::size_t>> NodePlanner::Impl::forget_namespaces(std::int64_t until)
+Task<Result<std::vector<storage::PoolInfo>>> NodePlanner::Impl::find_zdb_servers()
 {
-    std::size_t gone = 0;
-    const auto is_over = [until](const Kept& each) { return each.since <= until; };
-    // Stamps of a clock that had lost the time: theirs begins now. One that is ahead stays, for the
-    // clock of now may be behind: it costs room, and the other way would cost data.
-    const auto now = now_ns() / 1'000'000'000;
-    const auto is_wrong = [now](const Kept& each) {
-        return now >= storage::first_plausible && each.since < storage::first_plausible;
-    };
-    // Mostly there is nothing to do, and whoever has the turn may be starting a server.
-    CO_TRY(const auto glance, co_await read_kept(this));
-    if (std::ranges::none_of(glance, is_over) && std::ranges::none_of(glance, is_wrong))
-        co_return gone;
-    const auto guard = co_await zdb_turn.lock();
-    CO_TRY(auto kept, co_await read_kept(this));
-    if (std::ranges::any_of(kept, is_wrong)) {
-        for (auto& each : kept)
-            if (is_wrong(each)) each.since = now;
-        CO_TRY_DO(co_await write_kept(this, kept));
+    CO_TRY(const auto noted, co_await resources.fact(all_servers_are_noted));
+    const bool all_noted = noted && !noted->empty();
+    // As they were before the look: into one that opens meanwhile nobody has looked.
+    std::vector<storage::PoolInfo> pools;
+    if (!all_noted) pools = co_await resources.volumes.pools();
+    CO_TRY_DO(co_await find_servers(this));
+    std::vector<storage::PoolInfo> unseen;
+    for (auto& pool : pools) {
+        if (pool.state != storage::PoolState::failed) continue;
+        CO_TRY(const auto server, co_await resources.fact("zdb.server." + pool.name));
+        if (!server || server->empty()) unseen.push_back(std::move(pool));
     }
-    Result<> outcome;
-    std::vector<Kept> over;
-    std::ranges::copy_if(kept, std::back_inserter(over), is_over);
-    for (const auto& each : over) {
-        auto removed = co_await forget_namespace(this, each);
-        if (!removed) {
-            // Its pool may be away; the others' are not.
-            if (outcome) outcome = std::move(removed);
-            continue;
-        }
-        ++gone;
-    }
-    CO_TRY_DO(std::move(outcome));
-    co_return gone;
+    if (!all_noted && unseen.empty())
+        CO_TRY_DO(co_await resources.set_fact(all_servers_are_noted, "1"));
+    co_return unseen;
 }
 
 Result<std::unique_ptr<Plan>> NodePlanner::Impl::zdb_plan(
@@ -477,7 +373,7 @@ Result<std::unique_ptr<Plan>> NodePlanner::Impl::zdb_plan(
 
     auto plan = std::make_unique<Plan>();
     const bool ssd = document.disk_type == grid::DiskType::ssd;
-    (ssd ? plan->amounts.ssd : plan->amounts.hdd) = bytes_of(*state);
+    (ssd ? plan->amounts.ssd : plan->amounts.hdd) = state->bytes();
     add_step(*plan, "read the password", state, read_password, nothing<ZdbState>);
     add_step(*plan, "choose the pool", state, choose_pool, forget_pool);
     add_step(*plan, "start the server", state, serve, stop_serving);

@@ -1,6 +1,7 @@
 #pragma once
 // What plans are made with, without a kernel: each part remembers what it was asked for.
 
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -32,11 +33,19 @@ public:
     Task<Result<storage::Volume>> ensure(storage::VolumeSpec spec) override
     {
         const auto there = volumes.find(spec.name);
-        if (there != volumes.end() && is_open(there->second.pool)) co_return there->second;
+        if (there != volumes.end() && is_open(there->second.pool)) {
+            auto& volume = there->second;
+            if (spec.bytes > volume.bytes + pool[volume.pool].free)
+                co_return fail(Errc::exhausted, "cannot grow");
+            volume.bytes = spec.bytes;
+            co_return volume;
+        }
         CO_TRY(const auto where, best(spec));
         storage::Volume volume;
         volume.name = spec.name;
         volume.gwid = spec.gwid;
+        volume.purpose = spec.purpose;
+        volume.bytes = spec.bytes;
         volume.pool = where;
         volume.path = root / spec.name;
         std::filesystem::create_directories(volume.path);
@@ -66,7 +75,8 @@ public:
     Task<Result<std::vector<storage::Volume>>> list() override
     {
         std::vector<storage::Volume> all;
-        for (const auto& [name, volume] : volumes) all.push_back(volume);
+        for (const auto& [name, volume] : volumes)
+            if (!pool.contains(volume.pool) || is_open(volume.pool)) all.push_back(volume);
         co_return all;
     }
     Task<Result<storage::Volume>> find(std::string name, std::string) override
@@ -119,16 +129,21 @@ private:
 class FakeFlists : public flist::Flists {
 public:
     std::set<std::string> mounts;
-    int failures = 0;  ///< Of removals to come.
+    std::string published = "0123";      ///< What the hub has, for who wants no certain one.
+    std::map<std::string, bool> remote;  ///< By block store: whether it must be elsewhere.
+    int failures = 0;                    ///< Of removals to come.
     Duration unmount_takes{};
 
     Task<Result<>> recover() override { co_return Result<>{}; }
     Task<Result<flist::MountedFlist>> ensure(flist::FlistSpec spec) override
     {
         flist::MountedFlist mounted;
-        mounted.key = spec.url + std::string{spec.store_url.reveal()};
-        mounted.md5 = "0123";
+        const std::string store{spec.store_url.reveal()};
+        mounted.md5 = spec.md5.value_or(published);
+        mounted.key =
+            std::to_string(std::hash<std::string>{}(spec.url + ' ' + store + ' ' + mounted.md5));
         mounts.insert(mounted.key);
+        remote[store] = spec.remote_store;
         co_return mounted;
     }
     Task<Result<>> remove(std::string key) override
@@ -184,27 +199,48 @@ public:
 
 class FakeZdb : public zdb::Namespaces {
 public:
+    std::map<std::string, std::map<std::string, zdb::NamespaceInfo>> held;  ///< Pool, name.
+    std::set<std::string> frozen;
+    std::function<void()> on_server = [] {};
+
+    void add(const std::string& pool, const std::string& name) { held[pool][name].name = name; }
+
     Task<Result<zdb::RunningServer>> ensure_server(zdb::ServerSpec) override
     {
+        on_server();
         co_return zdb::RunningServer{};
     }
     Task<Result<>> stop_server(std::string) override { co_return Result<>{}; }
-    Task<Result<zdb::NamespaceAddress>> ensure(std::string, zdb::NamespaceSpec) override
+    Task<Result<zdb::NamespaceAddress>> ensure(std::string pool, zdb::NamespaceSpec spec) override
     {
+        add(pool, spec.name);
         co_return zdb::NamespaceAddress{};
     }
-    Task<Result<>> remove(std::string, std::string) override { co_return Result<>{}; }
-    Task<Result<>> freeze(std::string, std::string) override { co_return Result<>{}; }
-    Task<Result<std::vector<zdb::NamespaceInfo>>> list(std::string) override
+    Task<Result<>> remove(std::string pool, std::string name) override
     {
-        co_return std::vector<zdb::NamespaceInfo>{};
+        held[pool].erase(name);
+        co_return Result<>{};
+    }
+    Task<Result<>> freeze(std::string, std::string name) override
+    {
+        frozen.insert(name);
+        co_return Result<>{};
+    }
+    Task<Result<std::vector<zdb::NamespaceInfo>>> list(std::string pool) override
+    {
+        std::vector<zdb::NamespaceInfo> all;
+        for (const auto& [name, info] : held[pool]) all.push_back(info);
+        co_return all;
     }
     Task<> stop() override { co_return; }
 };
 
 class FakeContainers : public container::Containers {
 public:
-    std::vector<std::string> running;  ///< Since before the agent was started.
+    // Since before the agent was started.
+    std::vector<std::string> running;
+    std::vector<std::string> starting;
+    std::vector<std::string> ended;
 
     Task<Result<container::Namespaces>> prepare_namespaces(std::string, container::IdRange) override
     {
@@ -225,6 +261,11 @@ public:
         for (const auto& gwid : running) {
             all.emplace_back().gwid = gwid;
             all.back().running.emplace();
+        }
+        for (const auto& gwid : starting) all.emplace_back().gwid = gwid;
+        for (const auto& gwid : ended) {
+            all.emplace_back().gwid = gwid;
+            all.back().exit.emplace().gwid = gwid;
         }
         co_return all;
     }
@@ -290,6 +331,8 @@ struct FakeNode {
         config.node_id = "node";
         config.hub_url = hub_url;
         config.log_dir = folder.path() / "logs";
+        config.mountinfo = folder.path() / "mountinfo";
+        if (!std::filesystem::exists(config.mountinfo)) std::ofstream{config.mountinfo};
         return std::make_unique<engine::NodePlanner>(
             engine::Resources{
                 loop,

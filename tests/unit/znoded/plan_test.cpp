@@ -1,84 +1,7 @@
-#include <boost/asio/detached.hpp>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "fake_parts.hpp"
-#include "grid/document.hpp"
-#include "grid/workload.hpp"
-#include "kernel/files.hpp"
+#include "plan_fixture.hpp"
 
 namespace znode::engine {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::HasSubstr;
-
-constexpr std::uint64_t gib = std::uint64_t{1} << 30U;
-
-class PlanTest : public testing::Test {
-protected:
-    PlanTest()
-    {
-        node.volumes.pool = {{"a", {10 * gib}}, {"b", {5 * gib}}};
-        container.flist = "http://hub.example/one.flist";
-        container.network_connection.push_back({"net", *grid::Ip::parse("10.1.1.2")});
-        container.capacity.cpu = 1;
-        container.capacity.memory = 64;
-    }
-
-    Result<std::unique_ptr<Plan>> plan_of(
-        const std::string& gwid, grid::Workload::Data data, Standing standing = Standing::fresh)
-    {
-        grid::Workload workload;
-        workload.id = 12;
-        workload.workload_id = 1;
-        workload.workload_type = grid::type_of(data);
-        workload.data = std::move(data);
-        Order order;
-        order.gwid = gwid;
-        order.owner = 7;
-        order.document = grid::to_json(workload);
-        return node.planner->plan(order, standing);
-    }
-    std::unique_ptr<Plan> volume_plan(const std::string& gwid = "12-1")
-    {
-        grid::Volume volume;
-        volume.size = 1;
-        volume.type = grid::DiskType::ssd;
-        auto plan = plan_of(gwid, volume);
-        EXPECT_TRUE(plan) << plan.error().message;
-        return *std::move(plan);
-    }
-    std::unique_ptr<Plan> container_plan(const std::string& gwid = "13-1")
-    {
-        auto plan = plan_of(gwid, container);
-        EXPECT_TRUE(plan) << plan.error().message;
-        return *std::move(plan);
-    }
-    Result<> deploy(Plan& plan)
-    {
-        return run(node.loop, plan.deploy([](const std::string&) {}));
-    }
-    Result<> retire(Plan& plan) { return run(node.loop, plan.retire()); }
-    /// The agent is killed; `running` go on.
-    void restart(std::vector<std::string> running)
-    {
-        node.containers.running = std::move(running);
-        node.planner = node.make_planner();
-        ASSERT_TRUE(run(node.loop, node.planner->start()));
-        run(node.loop, node.planner->stop());
-    }
-    std::string refusal()
-    {
-        const auto plan = plan_of("13-1", container);
-        if (plan) return "";
-        EXPECT_EQ(plan.error().code, Errc::invalid);
-        return plan.error().message;
-    }
-
-    test::FakeNode node;
-    grid::Container container;
-};
 
 TEST_F(PlanTest, AVolumeWaitsForItsPoolAndIsNotMadeAnewElsewhere)
 {
@@ -247,10 +170,50 @@ TEST_F(PlanTest, TheNodesOwnHubMayBeBesideIt)
     node.hub_url = "zdb://127.0.0.1:9900";
     node.planner = node.make_planner();
 
-    container.hub_url = "zdb://127.0.0.1:9910";
+    for (const auto* own :
+         {"zdb://127.0.0.1:9900",
+          "ardb://127.0.0.1",
+          "redis://nobody:secret@127.0.0.1:9900/default"}) {
+        container.hub_url = own;
+        EXPECT_EQ(refusal(), "") << own;
+    }
+    for (const auto* beside :
+         {"zdb://127.0.0.1:9910",
+          "redis://127.0.0.1:6379",
+          "redis://127.0.0.1",
+          "zdb://127.0.0.1:x",
+          "zdb://127.0.0.2:9900"}) {
+        container.hub_url = beside;
+        EXPECT_THAT(refusal(), HasSubstr("hub_url")) << beside;
+    }
+
+    node.hub_url = "redis://[::1]:6380";
+    node.planner = node.make_planner();
+    container.hub_url = "redis://[::1]:6380";
     EXPECT_EQ(refusal(), "");
-    container.hub_url = "zdb://127.0.0.2:9910";
-    EXPECT_THAT(refusal(), HasSubstr("hub_url"));
+    container.hub_url = "redis://[::1]x6380";
+    EXPECT_THAT(refusal(), HasSubstr("hub_url")) << "a store reads it as the usual port";
+}
+
+TEST_F(PlanTest, TheFarmersHubOfThenMayStayOnThisMachine)
+{
+    const auto then = node.hub_url;
+    container.hub_url = then;
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    EXPECT_FALSE(node.flists.remote.at(then));
+    container.hub_url = "zdb://hub.example:9901";
+    ASSERT_TRUE(deploy(*container_plan("14-1")));
+    EXPECT_TRUE(node.flists.remote.at("zdb://hub.example:9901")) << "a neighbour of the hub";
+
+    node.hub_url = "zdb://other.example:9900";
+    restart({});
+    container.hub_url = then;
+    const auto old = container_plan("13-1");
+    ASSERT_TRUE(deploy(*old));
+    EXPECT_FALSE(node.flists.remote.at(then));
+    ASSERT_TRUE(retire(*old));
+    ASSERT_TRUE(deploy(*container_plan("13-1")));
+    EXPECT_TRUE(node.flists.remote.at(then)) << "ordered anew";
 }
 
 TEST_F(PlanTest, WhatWasAcceptedOnceKeepsItsPlanWhateverTheRulesAreNow)
@@ -266,95 +229,6 @@ TEST_F(PlanTest, WhatWasAcceptedOnceKeepsItsPlanWhateverTheRulesAreNow)
     ASSERT_NE(refusal(), "");
     EXPECT_TRUE(plan_of("13-1", container, Standing::accepted));
     EXPECT_TRUE(plan_of("12-1", volume, Standing::accepted));
-}
-
-TEST_F(PlanTest, AFlistThatDoesNotGoIsTriedAgain)
-{
-    const auto plan = container_plan();
-    ASSERT_TRUE(deploy(*plan));
-    node.flists.failures = 1;
-
-    EXPECT_FALSE(retire(*plan));
-    EXPECT_EQ(node.flists.mounts.size(), 1U);
-    EXPECT_TRUE(retire(*plan));
-    EXPECT_TRUE(node.flists.mounts.empty());
-    EXPECT_TRUE(node.planner->flist_users().empty());
-}
-
-Task<> retire_later(Plan* plan, std::optional<Result<>>* outcome)
-{
-    *outcome = co_await plan->retire();
-}
-
-TEST_F(PlanTest, WhoBeginsWhileAFlistGoesGetsItAgain)
-{
-    const auto old = container_plan("13-1");
-    ASSERT_TRUE(deploy(*old));
-    node.flists.unmount_takes = 50ms;
-    const auto fresh = container_plan("14-1");
-    std::optional<Result<>> retired;
-    asio::co_spawn(node.loop, retire_later(old.get(), &retired), asio::detached);
-    run(node.loop, sleep_for(20ms));
-
-    const auto deployed = deploy(*fresh);
-    run(node.loop, sleep_for(20ms));
-
-    EXPECT_TRUE(retired && *retired && deployed);
-    EXPECT_EQ(node.flists.mounts.size(), 1U);
-    const auto users = node.planner->flist_users();
-    ASSERT_EQ(users.size(), 1U);
-    EXPECT_THAT(users.begin()->second, testing::ElementsAre("14-1"));
-}
-
-TEST_F(PlanTest, AFlistStaysForWhoRunsFromItSinceBeforeTheRestart)
-{
-    ASSERT_TRUE(deploy(*container_plan("13-1")));
-    ASSERT_TRUE(deploy(*container_plan("14-1")));
-    restart({"13-1", "14-1"});
-
-    ASSERT_TRUE(retire(*container_plan("14-1")));
-    EXPECT_EQ(node.flists.mounts.size(), 1U);
-    ASSERT_TRUE(retire(*container_plan("13-1")));
-    EXPECT_TRUE(node.flists.mounts.empty());
-}
-
-TEST_F(PlanTest, AMountStaysForItsProgramThoughTheFarmersHubIsAnotherOne)
-{
-    ASSERT_TRUE(deploy(*container_plan("13-1")));
-    node.hub_url = "zdb://other.example:9900";
-    restart({"13-1"});
-    ASSERT_TRUE(deploy(*container_plan("13-1")));
-    EXPECT_EQ(node.flists.mounts.size(), 2U);
-    restart({"13-1"});
-    EXPECT_EQ(node.flists.mounts.size(), 2U);
-    ASSERT_TRUE(retire(*container_plan("13-1")));
-    EXPECT_TRUE(node.flists.mounts.empty());
-}
-
-TEST_F(PlanTest, WhileSomebodysMountIsUnknownNoneGoes)
-{
-    ASSERT_TRUE(deploy(*container_plan("13-1")));
-    ASSERT_TRUE(deploy(*container_plan("14-1")));
-    node.facts.erase("container.mount.13-1");  // As after a damaged database.
-    node.flists.mounts.insert("left behind");
-    restart({"13-1", "14-1"});
-
-    ASSERT_TRUE(retire(*container_plan("14-1")));
-    EXPECT_EQ(node.flists.mounts.size(), 2U);
-    const auto other = container_plan("13-1");
-    ASSERT_TRUE(deploy(*other));
-    ASSERT_TRUE(retire(*other));
-    EXPECT_TRUE(node.flists.mounts.empty());
-}
-
-TEST_F(PlanTest, AMountThatNobodyUsesIsSweptAtTheStart)
-{
-    ASSERT_TRUE(deploy(*container_plan("13-1")));
-    node.flists.mounts.insert("left behind");
-    restart({"13-1"});
-
-    EXPECT_EQ(node.flists.mounts.size(), 1U);
-    EXPECT_FALSE(node.flists.mounts.contains("left behind"));
 }
 
 TEST_F(PlanTest, WhatWasNeverMadeIsUndoneThoughAPoolIsAway)
@@ -389,20 +263,79 @@ TEST_F(PlanTest, APoolThatWasNeverUsedHoldsUpNobody)
 
 TEST_F(PlanTest, ANamespaceIsNotMadeAnewWhileAnUnknownPoolMayHoldIt)
 {
-    grid::Zdb zdb;
-    zdb.size = 1;
-    zdb.disk_type = grid::DiskType::ssd;
-    const auto order = [&] { return deploy(**plan_of("15-1", zdb)); };
     node.volumes.pool["b"].open = false;
-    const auto unsure = order();
+    const auto unsure = deploy(*zdb_plan());
     node.facts["zdb.server.b"] = "zdb0123";
-    const auto known = order();
+    const auto known = deploy(*zdb_plan());
 
     ASSERT_FALSE(unsure);
     EXPECT_EQ(unsure.error().code, Errc::unavailable);
     EXPECT_THAT(unsure.error().message, HasSubstr("may lie in pool b"));
     EXPECT_TRUE(known) << known.error().message;
     EXPECT_EQ(node.facts["zdb.pool.15-1"], "a");
+}
+
+TEST_F(PlanTest, APoolThatComesWhileTheOthersAreLookedIntoIsLookedIntoAsWell)
+{
+    given_server("a", "zdb01");
+    given_server("b", "zdb02");
+    node.zdb.add("a", "15-1");
+    node.volumes.pool["a"].open = false;
+    node.zdb.on_server = [&] { node.volumes.pool["a"].open = true; };
+    const auto unsure = deploy(*zdb_plan());
+    const auto found = deploy(*zdb_plan());
+
+    ASSERT_FALSE(unsure);
+    EXPECT_EQ(unsure.error().code, Errc::unavailable);
+    EXPECT_TRUE(found) << found.error().message;
+    EXPECT_EQ(node.facts["zdb.pool.15-1"], "a");
+    EXPECT_EQ(node.facts["zdb.server.a"], "zdb01");
+}
+
+TEST_F(PlanTest, APoolThatDiesHoldsUpNoNamespaceIfItNeverHadAny)
+{
+    node.volumes.pool["b"].open = false;
+    restart({});
+    EXPECT_FALSE(node.facts.contains("zdb.servers.noted")) << "it could not be looked into";
+    node.volumes.pool["b"].open = true;
+    restart({});
+    EXPECT_EQ(node.facts["zdb.servers.noted"], "1");
+    node.volumes.pool["b"].open = false;
+
+    const auto ordered = deploy(*zdb_plan());
+    EXPECT_TRUE(ordered) << ordered.error().message;
+}
+
+TEST_F(PlanTest, ANewNamespaceIsNotSoldRoomThatItsVolumeCannotGet)
+{
+    given_server("a", "zdb01");
+    node.facts["zdb.server.a"] = "zdb01";
+    node.facts["zdb.pool.15-1"] = "a";
+    // Enough for the namespace as earlier agents counted.
+    node.volumes.volumes.at("zdb01").bytes = 1200 * mib;
+    node.volumes.pool["a"].free = 0;
+    const auto fresh = deploy(*zdb_plan());
+    node.zdb.add("a", "15-1");
+    const auto old = deploy(*zdb_plan());
+
+    ASSERT_FALSE(fresh);
+    EXPECT_EQ(fresh.error().code, Errc::exhausted);
+    EXPECT_TRUE(old) << old.error().message;
+}
+
+TEST_F(PlanTest, ANamespaceThatCannotBeReadIsNotTakenForAnEmptyOne)
+{
+    const auto unreadable = zdb_plan("15-1");
+    const auto empty = zdb_plan("16-1");
+    ASSERT_TRUE(deploy(*unreadable) && deploy(*empty));
+    node.zdb.held["a"]["15-1"].failed = true;
+
+    ASSERT_TRUE(retire(*unreadable) && retire(*empty));
+
+    EXPECT_THAT(node.zdb.frozen, testing::ElementsAre("15-1"));
+    EXPECT_TRUE(node.zdb.held["a"].contains("15-1"));
+    EXPECT_FALSE(node.zdb.held["a"].contains("16-1"));
+    EXPECT_THAT(node.facts["zdb.kept"], HasSubstr("15-1"));
 }
 
 }  // namespace

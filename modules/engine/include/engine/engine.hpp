@@ -162,6 +162,9 @@ private:
     Runner* provider_of(const std::string& key) const;
     void add_provider(Runner& runner);
     void remove_provider(Runner& runner);
+    /// Whether it asks for a number whose workload of before is gone and about to be written so.
+    bool waits_for_number(const Order& order) const;
+    Task<Result<>> free_numbers(const std::vector<Incoming>* page);
     /// Somebody who needs something of this runner should look again.
     void wake_needy(const Runner& runner);
     void published(const JournalEvent& event);
@@ -187,6 +190,7 @@ private:
     Machine machine_;
     Patience patience_;
     TaskGroup runners_;
+    znode::Event runner_ended_;
     TaskGroup couriers_;
     std::map<std::string, std::unique_ptr<Runner>> by_gwid_;
     std::unordered_map<std::string, std::vector<Runner*>> providers_;  ///< By key of a need.

@@ -54,6 +54,8 @@ struct PlanConfig {
     std::optional<uid_t> zdb_uid;           ///< Whom 0-db servers run as; absent: as the agent.
     std::optional<gid_t> zdb_gid;
     bool keep_removed = true;  ///< Data of volumes and 0-dbs whose end nobody signed is set aside.
+    /// Where the kernel lists the mounts that this process sees.
+    std::filesystem::path mountinfo = "/proc/self/mountinfo";
 };
 
 /// Plans for network_resource, volume, zdb and container.
