@@ -206,7 +206,10 @@ private:
         CO_TRY(auto mounted, co_await describe(&record));
         if (const auto known = held_.find(record.key); known != held_.end()) {
             const auto there = kernel::is_mounted(known->second->record.path);
-            if (there && *there && known->second->watched) co_return mounted;
+            if (there && *there && known->second->watched) {
+                CO_TRY_DO(follow(record, *known->second));
+                co_return mounted;
+            }
             // Somebody unmounted it behind our back, or who made it was cancelled before anybody
             // served it: begin anew.
             CO_TRY_DO(co_await remove_entered(record.key));
@@ -219,10 +222,23 @@ private:
         co_return mounted;
     }
 
+    /// Servers started from now on keep to this order's word; former versions wrote down none.
+    Result<> follow(const MountRecord& wanted, Held& held) const
+    {
+        if (held.record.remote_store == wanted.remote_store) return {};
+        auto changed = held.record;
+        changed.remote_store = wanted.remote_store;
+        TRY_DO(write_record(states() / changed.key, changed));
+        held.record = changed;
+        return {};
+    }
+
     /// Reads the flist in a process of its own: it comes from a stranger.
     Task<Result<MountedFlist>> describe(const MountRecord* record)
     {
         const auto note = description_of(record->flist);
+        // Several keys may have one flist, and so one note. Entered after the key, always.
+        const auto entered = co_await names_.enter(note.string());
         MountedFlist mounted{.key = record->key, .path = record->path, .md5 = record->md5};
         const auto known = co_await lane_.run([&] { return kernel::read_file(note); });
         if (known) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ifaddrs.h>
 #include <mutex>
 #include <netdb.h>
 #include <vector>
@@ -39,6 +40,9 @@ using Reply = std::unique_ptr<redisReply, FreeReply>;
 
 struct FreeAddresses {
     void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
+};
+struct FreeInterfaces {
+    void operator()(ifaddrs* list) const noexcept { freeifaddrs(list); }
 };
 
 std::string_view text_of(const redisReply& reply)
@@ -132,6 +136,10 @@ private:
             outcome =
                 connect_to(where->sa_family, where, static_cast<socklen_t>(endpoint.size()), until);
             if (!outcome) continue;
+            if (address.reach == Reach::elsewhere) {
+                outcome = must_lead_away(address_of(*where));
+                if (!outcome) continue;
+            }
             endpoint_ = endpoint;
             break;
         }
@@ -162,7 +170,27 @@ private:
         return endpoints;
     }
 
-    /// Of a family that we do not know: the unspecified one, which is near.
+    /// Refuses a connection to this machine. To an address of its own the kernel goes from that
+    /// very address, or from another one where an interface has several: all are looked through.
+    Result<> must_lead_away(const IpAddress& peer) const
+    {
+        sockaddr_storage end{};
+        socklen_t size = sizeof end;
+        auto* const local = reinterpret_cast<sockaddr*>(&end);
+        int err = error_of(::getsockname(socket_.get(), local, &size));
+        if (err) return fail_errno(err, "ask for the connection's own address");
+        ifaddrs* raw = nullptr;
+        err = error_of(::getifaddrs(&raw));
+        if (err) return fail_errno(err, "list this machine's addresses");
+        const std::unique_ptr<ifaddrs, FreeInterfaces> list{raw};
+        bool own = address_of(*local) == peer;
+        for (const ifaddrs* at = raw; at != nullptr; at = at->ifa_next)
+            own = own || (at->ifa_addr != nullptr && address_of(*at->ifa_addr) == peer);
+        if (own) return fail(Errc::denied, "the store's name leads to this machine");
+        return {};
+    }
+
+    /// Of a family that we do not know: the unspecified one, which is near. A mapped one is IPv4.
     static IpAddress address_of(const sockaddr& where)
     {
         if (where.sa_family == AF_INET) {
@@ -175,7 +203,10 @@ private:
             std::memcpy(&in, &where, sizeof in);
             std::array<std::uint8_t, 16> bytes{};
             std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
-            return IpAddress::v6(bytes);
+            if (!IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) return IpAddress::v6(bytes);
+            std::uint32_t number = 0;
+            std::memcpy(&number, bytes.data() + 12, sizeof number);
+            return IpAddress::v4(ntohl(number));
         }
         return {};
     }

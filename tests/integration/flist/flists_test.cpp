@@ -51,13 +51,15 @@ protected:
         test::expect_nothing_mounted_below(folder.path());
     }
 
-    std::unique_ptr<Flists> fresh(std::uint64_t flists_limit = std::uint64_t{1} << 30U)
+    std::unique_ptr<Flists> fresh(
+        std::uint64_t flists_limit = std::uint64_t{1} << 30U,
+        const std::string& program = test::program)
     {
         FlistsConfig config;
         config.flists_limit = flists_limit;
         config.cache_dir = folder.path() / "cache";
         config.run_dir = folder.path() / "run";
-        config.program = test::program;
+        config.program = program;
         return make_flists(loop, lane, config, silent_log());
     }
     FlistSpec spec(const std::string& path = "/u/small.flist") const
@@ -122,6 +124,68 @@ TEST_F(FlistsTest, AFlistIsDownloadedMountedFoundAgainAndRemoved)
     EXPECT_FALSE(kernel::start_time_of(pid));
     EXPECT_TRUE(std::filesystem::is_empty(folder.path() / "run/flist"));
     EXPECT_TRUE(std::filesystem::is_empty(folder.path() / "run/flist-state"));
+}
+
+TEST_F(FlistsTest, TwoFirstUsersOfAFlistHaveItLookedAtInTurn)
+{
+    // Takes its time with a flist, and notes that it was asked.
+    const auto slow = folder.path() / "slow";
+    const auto asked = folder.path() / "asked";
+    std::ofstream{slow} << "#!/bin/sh\nif [ \"$1\" = info ]; then echo x >> " << asked.string()
+                        << "; sleep 0.3; fi\nexec " << test::program << " \"$@\"\n";
+    std::filesystem::permissions(slow, std::filesystem::perms::owner_all);
+    run(loop, flists->stop());
+    flists = fresh(std::uint64_t{1} << 30U, slow);
+
+    std::vector<Result<MountedFlist>> both;
+    for (const std::uint32_t shift : {0U, 1'000'000U}) {
+        auto one = spec();
+        one.uid_shift = shift;
+        asio::co_spawn(
+            loop,
+            flists->ensure(one),
+            [&](const std::exception_ptr& failed, Result<MountedFlist> got) {
+                if (failed) std::rethrow_exception(failed);
+                both.push_back(std::move(got));
+                if (both.size() == 2) loop.stop();
+            });
+    }
+    loop.restart();
+    loop.run();
+
+    ASSERT_EQ(both.size(), 2U);
+    for (const auto& mounted : both) {
+        ASSERT_TRUE(mounted) << mounted.error().message;
+        EXPECT_EQ(mounted->environment.at("FOO"), "bar");
+    }
+    EXPECT_NE(both[0]->key, both[1]->key);
+    EXPECT_EQ(kernel::read_file(asked).value(), "x\n") << "the second reads what the first wrote";
+    for (const auto& mounted : both) EXPECT_TRUE(remove(mounted->key));
+}
+
+TEST_F(FlistsTest, WhereAStoreMayBeIsTheLastOrdersWord)
+{
+    const auto mounted = ensure(spec()).value();
+    const auto pid = only().server;
+    const auto written = [&] {
+        const auto state = folder.path() / "run/flist-state" / mounted.key;
+        return nlohmann::json::parse(kernel::read_file(state / "mount.json").value())
+            .at("remote_store")
+            .get<bool>();
+    };
+    EXPECT_FALSE(written());
+
+    auto elsewhere = spec();
+    elsewhere.remote_store = true;
+    const auto again = ensure(elsewhere);
+
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->key, mounted.key);
+    EXPECT_TRUE(written()) << "for the servers to come";
+    EXPECT_EQ(only().server, pid);
+    ASSERT_TRUE(ensure(spec()));
+    EXPECT_FALSE(written());
+    EXPECT_TRUE(remove(mounted.key));
 }
 
 TEST_F(FlistsTest, AKilledServerIsReplacedUnderItsUsers)

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <thread>
@@ -141,6 +142,38 @@ TEST(StoreAddressesTest, BehindAnAddressThatIsABlackHoleTheNextOneIsTried)
     EXPECT_EQ(::umount2("/etc/hosts", MNT_DETACH), 0);
     ASSERT_TRUE(got) << got.error().message;
     EXPECT_EQ(*got, "hi");
+}
+
+TEST(StoreAddressesTest, AStoreElsewhereIsAtNoneOfTheAddressesOfAnInterface)
+{
+    std::thread{[] {
+        // A machine of its own. To its second address the kernel goes from the first one.
+        ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
+        using Words = std::vector<std::string>;
+        for (const Words& words :
+             {Words{"link", "set", "lo", "up"},
+              Words{"addr", "add", "192.0.2.1/24", "dev", "lo"},
+              Words{"addr", "add", "192.0.2.2/24", "dev", "lo"}}) {
+            kernel::ChildSpec spec;
+            spec.argv = {"ip"};
+            spec.argv.insert(spec.argv.end(), words.begin(), words.end());
+            const auto ended = kernel::Child::spawn(spec).value().wait(std::chrono::seconds{5});
+            ASSERT_TRUE(ended && *ended && (*ended)->good());
+        }
+        for (const char* address : {"192.0.2.1", "192.0.2.2"}) {
+            const auto listener = bound(address, 0);
+            ASSERT_EQ(::listen(listener.get(), 4), 0);
+            sockaddr_in where{};
+            socklen_t length = sizeof where;
+            ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&where), &length);
+            const Secret url{
+                "redis://" + std::string{address} + ":" + std::to_string(ntohs(where.sin_port))};
+            const auto got =
+                open_store(url, std::chrono::seconds{1}, Reach::elsewhere).value()->get("x");
+            ASSERT_FALSE(got);
+            EXPECT_EQ(got.error().code, Errc::denied) << address << ": " << got.error().message;
+        }
+    }}.join();
 }
 
 TEST_F(RedisTest, AConnectionThatDiedIsReplaced)

@@ -29,6 +29,9 @@ protected:
         if (request.target == "/moved")
             co_return Reply{.status = 302, .headers = {{"Location", "/there"}}};
         if (request.target == "/slow") co_await sleep_for(100ms);
+        // More than half of what one network may hold.
+        if (request.target == "/huge")
+            co_return Reply{.body = std::string(std::size_t{20} << 20U, 'x')};
         Reply reply{
             .body =
                 std::string{to_string(request.method)} + " " + request.target + " " + request.body};
@@ -58,7 +61,12 @@ protected:
             check);
         auto listener = listen_unix(loop, where.host, 0600);
         ASSERT_TRUE(listener) << listener.error().message;
-        server->serve(*std::move(listener));
+        server->serve(as_served(*std::move(listener)));
+    }
+    /// What the server accepts from; a test may put something between.
+    virtual std::unique_ptr<Listener> as_served(std::unique_ptr<Listener> listener)
+    {
+        return listener;
     }
 
     /// Runs the conversation, then stops the server.

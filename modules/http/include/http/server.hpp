@@ -37,8 +37,9 @@ struct ServerLimits {
     /// For each MiB of a body, or what is left of it: 408 beyond.
     Duration body_time = std::chrono::seconds{60};
     Duration write_time = std::chrono::seconds{60};  ///< For 256 KiB of an answer.
-    /// A whole answer has `write_time`, and this for each 64 KiB of it; streamed ones have not.
-    Duration write_more = std::chrono::seconds{4};
+    /// A whole answer has `write_time`, and this for each 64 KiB of it (128 KiB/s): its memory is
+    /// held meanwhile. Streamed ones have not.
+    Duration write_more = std::chrono::milliseconds{500};
     /// How long a refused request is still read, so that its sender sees the refusal.
     Duration linger = std::chrono::seconds{1};
 };
