@@ -50,6 +50,7 @@ public:
     }
 
     /// All pages of a list, page after page as `Pages` says; smaller ones where one is too large.
+    /// `path` names neither page nor size: an explorer takes the first it finds.
     template <class T>
     Task<Result<std::vector<T>>> list(std::string path, std::string key_id)
     {
@@ -82,7 +83,9 @@ public:
 private:
     /// As much as an HTTP client keeps of an answer.
     static constexpr grid::json::Limits page_limits{.bytes = std::size_t{64} << 20U};
-    static constexpr std::size_t large_page = std::size_t{1} << 20U;
+    /// A page may have too many values from here on: a value takes two bytes at least.
+    static constexpr std::size_t large_page = std::size_t{256} << 10U;
+    static_assert(large_page < 2 * page_limits.values);
 
     /// Where the reading of a list is.
     struct Place {

@@ -172,7 +172,8 @@ Task<Result<>> HttpCustomerApi::remove_node(std::int64_t farm, std::string node_
 
 Task<Result<std::vector<grid::Gateway>>> HttpCustomerApi::gateways(NodeFilter filter)
 {
-    auto query = "?size=100" + where("farm_id", filter);
+    auto query = where("farm_id", filter);
+    if (!query.empty()) query.front() = '?';
     return calls_.list<grid::Gateway>("/gateways" + query, {});
 }
 

@@ -164,7 +164,7 @@ Result<std::optional<grid::Farm>> Core::farm(std::int64_t id)
 
 Result<> Core::save_farm(const grid::Farm& farm)
 {
-    TRY(auto text, stored_text(farm, "farm", largest_farm));
+    TRY(auto text, stored_text(farm, "farm", largest_old_farm));
     TRY_DO(db.run(
         "INSERT INTO farm (id, name, owner, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO "
         "UPDATE SET name = excluded.name, owner = excluded.owner, document = excluded.document",
@@ -323,14 +323,23 @@ Answer<> list_of_customers(
     std::vector<store::Value> values{
         customer, std::int64_t{action.has_value()}, action.value_or(0)};
     TRY(const auto total, core.db.integer("SELECT count(*)" + where, values));
-    values.insert(values.end(), {paging.size, paging.offset()});
+    const bool all_are_shown = customer != 0 || paging.size_is_asked;
+    const auto most = all_are_shown ? INT64_MAX : static_cast<std::int64_t>(largest_listed);
+    values.insert(values.end(), {paging.size, paging.offset(), most});
+    std::string left_out;
     TRY_DO(core.db.query(
-        "SELECT id" + where + " ORDER BY id LIMIT ?4 OFFSET ?5",
+        "SELECT id, length(CAST(document AS BLOB)) > ?6" + where +
+            " ORDER BY id LIMIT ?4 OFFSET ?5",
         values,
         [&](const store::Row& row) {
-            ids.push_back(row.integer(0));
+            if (row.integer(1) == 0)
+                ids.push_back(row.integer(0));
+            else
+                left_out += (left_out.empty() ? "" : ",") + std::to_string(row.integer(0));
             return true;
         }));
+    if (!left_out.empty())
+        core.log->warn("too large for everybody's list kind={} ids={}", table, left_out);
     auto reply = json_reply(200, {});
     paging.mark(reply, total.value_or(0));
     return reply;

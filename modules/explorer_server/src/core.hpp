@@ -83,6 +83,7 @@ Answer<std::int64_t> integer_of(std::string_view text, std::string_view prefix =
 struct Paging {
     std::int64_t page = 1;
     std::int64_t size = 100;
+    bool size_is_asked = false;  ///< By the client, who can ask for a smaller one.
     static Paging of(const Call& call);
     std::int64_t offset() const { return (page - 1) * size; }
     void mark(http::Reply& reply, std::int64_t total) const;
@@ -105,20 +106,31 @@ inline constexpr std::size_t largest_reservation_order = std::size_t{1} << 20U;
 inline constexpr std::size_t largest_part_result = std::size_t{64} << 10U;
 inline constexpr std::size_t largest_results = std::size_t{2} << 20U;  ///< Of all parts together.
 inline constexpr std::size_t largest_reservation = std::size_t{4} << 20U;
-static_assert(
-    largest_reservation_order + largest_results + (std::size_t{512} << 10U) < largest_reservation);
-inline constexpr std::size_t largest_proof = std::size_t{256} << 10U;
+static_assert(  // One error has more than its part's share.
+    largest_reservation_order + largest_results + largest_part_result + (std::size_t{512} << 10U) <
+    largest_reservation);
+inline constexpr std::size_t largest_proofs = std::size_t{256} << 10U;  ///< Of a node, together.
 /// What a node or farm says of itself, proofs and addresses apart: a hundred of them are a page.
 inline constexpr std::size_t largest_self = std::size_t{64} << 10U;
-inline constexpr std::size_t largest_node = std::size_t{4} << 20U;    ///< With its proofs.
-inline constexpr std::size_t largest_farm = std::size_t{320} << 10U;  ///< With its addresses.
+inline constexpr std::size_t largest_node = std::size_t{4} << 20U;  ///< With its proofs.
+/// With its addresses, all of them taken: whoever takes one must not find it too large.
+inline constexpr std::size_t largest_farm = std::size_t{320} << 10U;
+/// Former versions took so much; what they left can still be taken, given back and removed.
+inline constexpr std::size_t largest_old_farm = std::size_t{1} << 20U;
 inline constexpr std::size_t largest_pool = std::size_t{4} << 20U;
 inline constexpr std::size_t largest_small = std::size_t{64} << 10U;  ///< Everything else.
 inline constexpr std::size_t longest_line = 4096;  ///< Names, hosts, addresses of e-mail.
 inline constexpr std::size_t longest_description = 16U << 10U;
 /// A page of a list that gets larger is refused, unless it has one document only.
 inline constexpr std::size_t list_page_bytes = std::size_t{32} << 20U;
-static_assert(100 * largest_farm < list_page_bytes);
+/// Of everybody's orders, larger ones are left out of a page that nobody asked a size for: a few
+/// of a stranger's would close the list to all.
+inline constexpr std::size_t largest_listed = std::size_t{320} << 10U;
+/// What is added to a stored document when it is shown or configured.
+inline constexpr std::size_t shown_more = std::size_t{4} << 10U;
+static_assert(100 * (largest_farm + shown_more) < list_page_bytes);
+static_assert(100 * (largest_self + largest_proofs + shown_more) < list_page_bytes);
+static_assert(100 * (largest_listed + shown_more) < list_page_bytes);
 /// Who reads waits for the next visit once a visit has answered so much.
 inline constexpr std::size_t visit_bytes = std::size_t{32} << 20U;
 
@@ -411,7 +423,8 @@ Answer<> must_be_signed(
 Result<std::int64_t> expire_reservations(Core& core, std::int64_t now);
 
 /// The ids of a page of what customers ordered, ascending, by the filters `customer_tid` and
-/// `next_action`. The answer lacks its body.
+/// `next_action`; without those beyond `largest_listed` where neither a customer nor a size is
+/// named. The answer lacks its body.
 Answer<> list_of_customers(
     Core& core, const Call& call, std::string_view table, std::vector<std::int64_t>& ids);
 /// A workload as everybody sees it: the pipeline applied, the customer's epoch added.

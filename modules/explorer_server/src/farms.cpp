@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <string>
 
@@ -6,8 +7,6 @@
 
 namespace znode::explorer_server {
 namespace {
-
-constexpr std::size_t most_addresses = 4096;
 
 bool is_farm_name(std::string_view name)
 {
@@ -30,16 +29,11 @@ bool is_email(std::string_view email)
            });
 }
 
-Answer<> check_addresses(const grid::Farm& farm)
-{
-    if (farm.ipaddresses.size() <= most_addresses) return http::Reply{};
-    return refuse(
-        400, "a farm can not have more than " + std::to_string(most_addresses) + " addresses");
-}
-
-/// What a farm says of itself; how many addresses it may have is counted.
+/// What a farm says of itself, and the whole of it as it is when all its addresses are taken.
 Answer<> check_farm_size(grid::Farm farm)
 {
+    for (auto& ip : farm.ipaddresses) ip.reservation_id = std::numeric_limits<std::int64_t>::max();
+    TRY_DO(stored_text(farm, "farm with all its addresses taken", largest_farm));
     farm.ipaddresses = {};
     TRY_DO(stored_text(farm, "farm", largest_self));
     return http::Reply{};
@@ -49,7 +43,6 @@ Answer<grid::Farm> farm_of_body(const Call& call)
 {
     TRY(auto farm, body_of<grid::Farm>(call));
     TRY_DO(check_length(farm.email, "email", longest_line));
-    TRY_DO(check_addresses(farm));
     TRY_DO(check_farm_size(farm));
     if (!farm.email.empty() && !is_email(farm.email))
         return refuse(400, "invalid email address: " + farm.email);
@@ -153,6 +146,7 @@ Answer<> update_farm(Core& core, Call& call)
     if (!is_farm_name(sent.name)) return refuse(500, bad_name);
     sent.id = stored.id;
     sent.ipaddresses = stored.ipaddresses;
+    TRY_DO(check_farm_size(sent));
     TRY_DO(name_taken(core, sent));
     TRY_DO(core.save_farm(sent));
     return null_reply(200);
@@ -172,7 +166,7 @@ Answer<> add_farm_ips(Core& core, Call& call)
         ip.reservation_id = 0;
         farm.ipaddresses.push_back(ip);
     }
-    if (known.size() > before) TRY_DO(check_addresses(farm));
+    if (known.size() > before) TRY_DO(check_farm_size(farm));
     TRY_DO(core.save_farm(farm));
     return null_reply(200);
 }

@@ -82,9 +82,11 @@ Answer<Named> named_by(Core& core, const Call& call, std::string_view text, cons
 }
 
 /// How large the result of one part may be: whatever the others' nodes say, there is room for it,
-/// and for the end of each part.
-Result<std::size_t> room_of_result(Core& core, const Reservation& reservation)
+/// and for the end of each part. The first error ends the reservation, after which none is taken:
+/// there is one at most, and its reason is worth more than a share.
+Result<std::size_t> room_of_result(Core& core, const Reservation& reservation, ResultState state)
 {
+    if (state == ResultState::error) return largest_part_result;
     TRY(const auto parts,
         core.db.integer("SELECT count(*) FROM part WHERE reservation = ?", {reservation.id}));
     const auto count = static_cast<std::size_t>(std::max<std::int64_t>(parts.value_or(1), 1));
@@ -178,7 +180,7 @@ Answer<> put_part_result(
     result.workload_id = named.gwid.text();
     result.node_id = node;
     result.epoch.unix = call.now;
-    TRY(const auto room, room_of_result(core, reservation));
+    TRY(const auto room, room_of_result(core, reservation, result.state));
     TRY_DO(stored_text(result, "result", room));
     (void)take_result(named, node,
                       reservation.results);  // The new one is in its place.

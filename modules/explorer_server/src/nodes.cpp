@@ -37,7 +37,19 @@ Answer<> check_node_size(grid::Node node)
     TRY_DO(stored_text(node, "node", largest_self));
     return http::Reply{};
 }
-static_assert(largest_self + most_proofs * (largest_proof + 1) < largest_node);
+static_assert(largest_self + largest_proofs + most_proofs + shown_more < largest_node);
+
+/// Lets the oldest proofs go that are too many, or too much together.
+void trim_proofs(grid::Node& node)
+{
+    auto& proofs = node.proofs;
+    const auto bytes = [&] {
+        std::size_t sum = 0;
+        for (const auto& proof : proofs) sum += proof.text.size();
+        return sum;
+    };
+    while (proofs.size() > most_proofs || bytes() > largest_proofs) proofs.erase(proofs.begin());
+}
 
 /// Stores what a node says of itself. Only registration brings back one that its farmer removed.
 Answer<> save_report(Core& core, const grid::Node& node, unsigned status)
@@ -142,6 +154,7 @@ Answer<> list_nodes(Core& core, Call& call)
             values,
             [&](grid::Node& node) {
                 if (!with_proofs) node.proofs = {};
+                trim_proofs(node);  // Former versions kept more.
             }));
     auto reply = json_reply(200, std::move(list));
     paging.mark(reply, total.value_or(0));
@@ -233,10 +246,10 @@ Answer<> set_capacity(Core& core, Call& call)
     TRY_DO(must_be_itself(call, signer, "capacity"));
     auto proof = proof_of(sent, call.now);
     if (!proof) return refuse(400, proof.error().message);
-    TRY_DO(check_length(proof->text, "proof", largest_proof));
+    TRY_DO(check_length(proof->text, "proof", largest_proofs));
     node.total_resources = sent.capacity;
     node.proofs.push_back(*std::move(proof));
-    if (node.proofs.size() > most_proofs) node.proofs.erase(node.proofs.begin());
+    trim_proofs(node);
     return save_report(core, node, 200);
 }
 

@@ -103,11 +103,12 @@ std::string too_large(const Reservation& reservation)
     if (count > most_parts)
         return "more than " + std::to_string(most_parts) + " workloads; use several reservations";
     // Each node is told the whole of a network, once for each of its resources there.
-    // And the texts of the order and its signers with each of them.
+    // And the texts of the order and its signers with each of them; lists show them at least once.
     const auto signers =
         data.signing_request_provision.signers.size() + data.signing_request_delete.signers.size();
     std::size_t told =
-        count * (bytes_told(data.description) + bytes_told(reservation.metadata) + 256 * signers);
+        std::max<std::size_t>(count, 1) *
+        (bytes_told(data.description) + bytes_told(reservation.metadata) + 256 * signers);
     for (const auto& network : data.networks)
         told += network.network_resources.size() * grid::to_json(network).size();
     if (told > most_told) return "too much to tell its nodes; use several reservations";

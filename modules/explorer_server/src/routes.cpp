@@ -283,10 +283,12 @@ Paging Paging::of(const Call& call)
 {
     Paging paging;
     paging.page = to_number<std::int64_t>(call.argument("page").value_or("1")).value_or(1);
-    paging.size = to_number<std::int64_t>(call.argument("size").value_or("100")).value_or(100);
     // A size without sense is no request for everything, or a garbled count of pages.
-    if (paging.size < 1) paging.size = 100;
-    paging.size = std::min<std::int64_t>(paging.size, 1000);
+    const auto size = to_number<std::int64_t>(call.argument("size").value_or(""));
+    if (size && *size >= 1) {
+        paging.size = std::min<std::int64_t>(*size, 1000);
+        paging.size_is_asked = true;
+    }
     paging.page = std::clamp<std::int64_t>(paging.page, 1, INT64_MAX / 1000);
     return paging;
 }

@@ -268,6 +268,36 @@ TEST_F(ApiTest, APageThatIsTooLargeIsAskedForInSmallerOnes)
     EXPECT_EQ(run(loop, customer->farms(7)).error().code, Errc::invalid) << "not even one";
 }
 
+TEST_F(ApiTest, PagesOfGatewaysBecomeSmallerToo)
+{
+    client.answer(413, R"({"error":"ask for a smaller page size"})");
+    client.answer(200, "[]");
+
+    ASSERT_TRUE(run(loop, customer->gateways({.farm = 3, .country = "Austria"})));
+
+    EXPECT_EQ(client.asked[0].target, "/api/v1/gateways?farm_id=3&country=Austria&page=1");
+    EXPECT_EQ(client.asked[1].target, "/api/v1/gateways?farm_id=3&country=Austria&page=1&size=10");
+    client.answer(200, "[]");
+    ASSERT_TRUE(run(loop, customer->gateways({})));
+    EXPECT_EQ(client.last().target, "/api/v1/gateways?page=1");
+}
+
+TEST_F(ApiTest, APageOfTooManyValuesIsAskedForInSmallerOnes)
+{
+    std::string list = R"([{"id":1,"name":"a","more":[0)";
+    for (int i = 0; i < 500'000; ++i) list += ",0";
+    list += "]}]";
+    ASSERT_LT(list.size(), std::size_t{1} << 20U);
+    client.answer(200, list);
+    client.answer(200, R"([{"id":1,"name":"a"}])");
+
+    const auto farms = run(loop, customer->farms(7));
+
+    ASSERT_TRUE(farms) << farms.error().message;
+    EXPECT_EQ(farms->size(), 1U);
+    EXPECT_EQ(client.last().target, "/api/v1/farms?owner=7&page=1&size=10");
+}
+
 TEST_F(ApiTest, APageMayBeAsLargeAsAnAnswer)
 {
     const std::string name(std::size_t{5} << 20U, 'x');

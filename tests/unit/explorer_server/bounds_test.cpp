@@ -2,6 +2,7 @@
 #include "explorer_server/accounting.hpp"
 #include "rate_limit.hpp"
 #include "reservation_fixture.hpp"
+#include "store/database.hpp"
 
 namespace znode::explorer_server {
 namespace {
@@ -22,6 +23,28 @@ protected:
         order.workload_type = grid::WorkloadType::public_ip;
         order.data = grid::PublicIp{*grid::IpRange::parse(address)};
         return order;
+    }
+    /// For addresses, which the pool has no units for.
+    void credit_pool()
+    {
+        auto credit = Json::parse(grid_.pool_request(grid_.pool, 0, 0));
+        credit["data_reservation"]["ipv4us"] = 1'000'000;
+        credit["json"] = credit["data_reservation"].dump();
+        credit["customer_signature"] =
+            grid_.customer_identity.sign_hex(credit["json"].get<std::string>());
+        ASSERT_EQ(grid_.post("/reservations/pools", credit.dump()).status, 201U);
+    }
+    /// Addresses of a farm whose texts are as long as they get.
+    static Json long_addresses(int count)
+    {
+        Json list = Json::array();
+        for (int i = 0; i < count; ++i)
+            list.push_back(
+                {{"address",
+                  "200.100." + std::to_string(100 + i / 100) + "." + std::to_string(100 + i % 100) +
+                      "/32"},
+                 {"gateway", "200.100.100.100"}});
+        return list;
     }
     std::int64_t holder_of_address()
     {
@@ -77,13 +100,46 @@ TEST_F(BoundsTest, APageOfAListThatIsTooLargeIsRefusedAndASmallerOneIsWhole)
         order.description = std::string(std::size_t{500} << 10U, 'x');
         ASSERT_EQ(grid_.create(order).status, 201U);
     }
-    const auto refused = grid_.get("/reservations/workloads");
+    const auto refused = grid_.get("/reservations/workloads?customer_tid=" + grid_.customer.key_id);
     EXPECT_EQ(refused.status, 413U);
+    EXPECT_EQ(grid_.get("/reservations/workloads?size=100").status, 413U);
     EXPECT_NE(refused.body.find("smaller page size"), std::string::npos);
     const auto page = grid_.get("/reservations/workloads?size=10");
     EXPECT_EQ(page.status, 200U);
     EXPECT_EQ(SmallGrid::json(page).size(), 10U);
     EXPECT_EQ(page.headers.get("Pages"), "7");
+}
+
+TEST_F(BoundsTest, LargeOrdersAreLeftOutOfEverybodysListAlone)
+{
+    ASSERT_EQ(grid_.create_volume(), 1);
+    auto large = grid_.volume();
+    large.description = std::string(std::size_t{330} << 10U, 'x');
+    ASSERT_EQ(grid_.create(large).status, 201U);
+    const auto listed = [&](const std::string& query) {
+        return SmallGrid::json(grid_.get("/reservations/workloads" + query)).size();
+    };
+    EXPECT_EQ(listed(""), 1U);
+    EXPECT_EQ(listed("?next_action=3"), 1U);
+    EXPECT_EQ(listed("?size=10"), 2U);
+    EXPECT_EQ(listed("?customer_tid=" + grid_.customer.key_id), 2U);
+    EXPECT_EQ(grid_.workload(2).at("id"), 2) << "visible by its id";
+}
+
+TEST_F(BoundsTest, TheOldestProofsOfANodeGoWhenAllAreTooLarge)
+{
+    const auto path = "/nodes/" + grid_.node.key_id + "/capacity";
+    for (const char c : {'a', 'b', 'c'}) {
+        const Json capacity{
+            {"capacity", {{"cru", 8}}}, {"hypervisor", Json::array({std::string(120'000, c)})}};
+        ASSERT_EQ(grid_.post(path, capacity.dump(), grid_.node).status, 200U);
+    }
+    const auto proofs = SmallGrid::json(grid_.get("/nodes?proofs=true")).at(0).at("proofs");
+    ASSERT_EQ(proofs.size(), 2U);
+    EXPECT_EQ(proofs.at(1).at("hypervisor").at(0), std::string(120'000, 'c'));
+    const Json too_large{
+        {"capacity", {{"cru", 8}}}, {"hypervisor", Json::array({std::string(270'000, 'd')})}};
+    EXPECT_EQ(grid_.post(path, too_large.dump(), grid_.node).status, 400U);
 }
 
 TEST_F(BoundsTest, PoolsComeInPagesForWhoAsksForASize)
@@ -132,12 +188,7 @@ TEST_F(BoundsTest, NodesAndFarmsSayLittleOfThemselves)
 
 TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStartsAndGivenBackWhereItIs)
 {
-    auto credit = Json::parse(grid_.pool_request(grid_.pool, 0, 0));
-    credit["data_reservation"]["ipv4us"] = 1'000'000;
-    credit["json"] = credit["data_reservation"].dump();
-    credit["customer_signature"] =
-        grid_.customer_identity.sign_hex(credit["json"].get<std::string>());
-    ASSERT_EQ(grid_.post("/reservations/pools", credit.dump()).status, 201U);
+    credit_pool();
     add_address("185.1.2.3/24");
     auto waiting = address_order("185.1.2.3/24");
     waiting.signing_request_provision = {
@@ -164,20 +215,53 @@ TEST_F(BoundsTest, AnAddressIsTakenWhenItsWorkloadStartsAndGivenBackWhereItIs)
     EXPECT_EQ(holder_of_address(), 0) << "its node is another farm's by now";
 }
 
-TEST_F(BoundsTest, AFarmHasThousandsOfAddressesAndNoMore)
+TEST_F(BoundsTest, AFarmHasAsManyAddressesAsCanAllBeTaken)
 {
-    Json list = Json::array();
-    for (int i = 0; i < 4097; ++i)
-        list.push_back(
-            {{"address",
-              "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." +
-                  std::to_string(i % 256) + "/8"},
-             {"gateway", "10.0.0.1"}});
-    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 400U);
-    list.erase(0);
-    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 200U);
-    EXPECT_EQ(grid_.post("/farms/1/ip", list.dump(), grid_.farmer).status, 200U) << "nothing new";
-    EXPECT_EQ(SmallGrid::json(grid_.get("/farms/1")).at("ipaddresses").size(), 4096U);
+    const auto add = [&](int count) {
+        return grid_.post("/farms/1/ip", long_addresses(count).dump(), grid_.farmer);
+    };
+    const auto refused = add(3400);
+    EXPECT_EQ(refused.status, 400U);
+    EXPECT_NE(refused.body.find("all its addresses taken"), std::string::npos) << refused.body;
+    EXPECT_EQ(add(3300).status, 200U);
+    EXPECT_EQ(add(3300).status, 200U) << "nothing new";
+    EXPECT_EQ(SmallGrid::json(grid_.get("/farms/1")).at("ipaddresses").size(), 3300U);
+
+    auto farm = SmallGrid::json(grid_.get("/farms/1"));
+    farm["ipaddresses"] = Json::array();
+    EXPECT_EQ(grid_.put("/farms/1", farm.dump(), grid_.farmer).status, 200U);
+    farm["iyo_organization"] = std::string(60'000, 'x');
+    EXPECT_EQ(grid_.put("/farms/1", farm.dump(), grid_.farmer).status, 400U)
+        << "with its addresses it would be too large";
+}
+
+TEST_F(BoundsTest, AddressesOfALargeFarmOfAFormerVersionStayUsable)
+{
+    credit_pool();
+    add_address("185.1.2.3/24");
+    auto farm = SmallGrid::json(grid_.get("/farms/1"));
+    for (auto& address : long_addresses(5000)) {
+        address["reservation_id"] = 0;
+        farm["ipaddresses"].push_back(std::move(address));
+    }
+    grid_.close();
+    {
+        auto database = store::Database::open(grid_.options.data / "explorer.db");
+        ASSERT_TRUE(database) << database.error().message;
+        ASSERT_TRUE(database->run("UPDATE farm SET document = ? WHERE id = 1", {farm.dump()}));
+    }
+    grid_.open();
+
+    const auto ordered = grid_.create(address_order("185.1.2.3/24"));
+    ASSERT_EQ(ordered.status, 201U) << ordered.body;
+    EXPECT_EQ(holder_of_address(), 1);
+    EXPECT_EQ(grid_.report(1, grid::ResultState::error).status, 201U);
+    EXPECT_EQ(holder_of_address(), 0);
+    http::Request removal{
+        .method = http::Method::del, .target = "/api/v1/farms/1/ip", .body = R"(["185.1.2.3/24"])"};
+    EXPECT_EQ(grid_.send(removal, grid_.farmer).status, 200U);
+    const std::string more = R"([{"address":"185.1.2.4/24","gateway":"185.1.2.1"}])";
+    EXPECT_EQ(grid_.post("/farms/1/ip", more, grid_.farmer).status, 400U) << "but it grows no more";
 }
 
 TEST_F(BoundsTest, AContainersDiskOfUnknownTypeIsRefused)
@@ -219,6 +303,35 @@ TEST_F(ReservationTest, ManyPartsAreCountedBeforeTheSignatureIsLookedAt)
     sent["customer_signature"] = std::string(128, '0');
     const auto reply = send(http::Method::post, "", sent.dump());
     EXPECT_NE(reply.body.find("more than 2000 workloads"), std::string::npos) << reply.body;
+}
+
+TEST_F(ReservationTest, AnOrderOfNothingIsCountedToo)
+{
+    auto order = data();
+    order["zdbs"] = Json::array();
+    order["networks"] = Json::array();
+    order["description"] = std::string(std::size_t{3} << 20U, '<');
+    auto sent = request(order);
+    sent["customer_signature"] = std::string(128, '0');
+    const auto reply = send(http::Method::post, "", sent.dump());
+    EXPECT_NE(reply.body.find("too much to tell its nodes"), std::string::npos) << reply.body;
+}
+
+TEST_F(ReservationTest, LargeOnesAreLeftOutOfEverybodysListAlone)
+{
+    ASSERT_EQ(created(), 1);
+    auto order = data();
+    order["description"] = std::string(200'000, 'x');
+    ASSERT_EQ(create(order).status, 201U);
+    const auto listed = [&](const std::string& query) {
+        return test::SmallGrid::json(get(query)).size();
+    };
+    EXPECT_EQ(listed(""), 1U);
+    EXPECT_EQ(listed("?page=1"), 1U);
+    EXPECT_EQ(listed("?customer_tid=0&size=many"), 1U) << "neither says anything";
+    EXPECT_EQ(listed("?size=10"), 2U);
+    EXPECT_EQ(listed("?customer_tid=" + grid_.customer.key_id), 2U);
+    EXPECT_EQ(get("/2").status, 200U) << "visible by its id";
 }
 
 TEST_F(ReservationTest, WhatNodesAreToldIsCountedAsItIsWritten)

@@ -78,6 +78,33 @@ TEST_F(ReservationTest, AResultThatWouldFillTheDocumentIsRefused)
     EXPECT_EQ(reservation(id).at("results").size(), 1U);
 }
 
+TEST_F(ReservationTest, TheReasonOfAFailureHasRoomHoweverManyPartsThereAre)
+{
+    auto order = data();
+    const auto zdb = order["zdbs"][0];
+    for (int i = 0; i < 1000; ++i) {
+        order["zdbs"].push_back(zdb);
+        order["zdbs"].back()["workload_id"] = 10 + i;
+    }
+    const auto reply = create(order);
+    ASSERT_EQ(reply.status, 201U) << reply.body;
+    grid::WorkloadResult result;
+    result.message = std::string(900, '<');  // Six bytes each.
+    result.data.text = "null";
+    const auto answer = [&](const std::string& gwid, ResultState state) {
+        result.state = state;
+        result.signature = grid_.node.identity->sign_hex(grid::result_signing_bytes(result));
+        const auto path = "/workloads/" + gwid + "/" + grid_.node.key_id;
+        return send(http::Method::put, path, grid::to_json(result), grid_.node).status;
+    };
+    EXPECT_EQ(answer("1-10", ResultState::ok), 400U) << "beyond its share";
+    EXPECT_EQ(answer("1-10", ResultState::error), 201U);
+    EXPECT_EQ(action(1), 4);
+    const auto stored = *grid::from_json<grid::legacy::Reservation>(get("/1").body);
+    ASSERT_EQ(stored.results.size(), 1U);
+    EXPECT_EQ(stored.results.front().message, result.message) << "whole, as it was signed";
+}
+
 TEST_F(ReservationTest, ExpiresByTheClockAlone)
 {
     const auto id = created();
