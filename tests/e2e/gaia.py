@@ -88,9 +88,9 @@ def a_killed_agent_disturbs_nobody(grid):
     for _ in range(3):
         for name in ("node1", "node2"):
             pid = grid.pid_of(name)
-            os.kill(pid, 9)
-            wait_for(lambda: grid.pid_of(name) not in (None, pid), 20, f"{name} is started again")
+            grid.kill(pid)
             expect("visitor" in grid.fetch().stdout, "the service does not answer while its agent is away")
+            wait_for(lambda: grid.pid_of(name) not in (None, pid), 20, f"{name} is started again")
     wait_for(lambda: _quiet(pids) == before, 30, f"everything as before: {before}")
     after = int(re.search(r"visitor (\d+)", grid.fetch().stdout).group(1))
     expect(after == visits + 7, f"visits {visits} then {after}")
@@ -136,7 +136,7 @@ def refused(grid, name, words, **changes):
 def a_killed_explorer_forgets_nothing(grid):
     before = sorted((w["id"], w["result"]["state"], w["next_action"]) for w in grid.workloads())
     pid = grid.pid_of("explorer")
-    os.kill(pid, 9)
+    grid.kill(pid)
     wait_for(lambda: grid.pid_of("explorer") not in (None, pid), 20, "the explorer is started again")
     after = wait_for(lambda: _quiet(grid.workloads), 20, "the explorer answers again")
     expect(sorted((w["id"], w["result"]["state"], w["next_action"]) for w in after) == before, "workloads were forgotten")
@@ -151,7 +151,7 @@ def an_explorer_that_is_away_at_the_start_stops_nothing(grid):
     os.kill(explorer, signal.SIGSTOP)
     try:
         agent = grid.pid_of("node1")
-        os.kill(agent, signal.SIGKILL)
+        grid.kill(agent)
         wait_for(lambda: grid.pid_of("node1") not in (None, agent), 20, "the agent is started again")
 
         def told():
@@ -432,6 +432,12 @@ def no_quota_group_outlives_its_subvolume(grid):
         wait_for(lambda: not orphans(), 30, f"node {node}: quota groups without a subvolume {orphans()} go")
 
 
+def is_back(grid, node, workloads):
+    status = grid.ctl_json(node, "status")
+    explorer = status.get("explorer", {})
+    return explorer.get("reachable") and explorer.get("registered") and status.get("workloads", {}).get("running") == workloads
+
+
 def main():
     grid = Grid(sys.argv[1])
     seed = int(os.environ.get("ZNODE_SEED", str(int(time.time()))))
@@ -442,9 +448,17 @@ def main():
     def under_fire(*arguments):
         if arguments:
             return bring_up(*arguments)
-        with Killer(grid, seed, 10) as killer:
+        deployment = grid.folder + "/log/deploy"
+        with Killer(grid, seed, 10, deployment) as killer:
             status = bring_up()
-        print(f"{len(killer.killed)} agents were killed during the deployment: {killer.killed}")
+        if status != 0:
+            return status
+        told = os.stat(deployment).st_mtime  # The last result.
+        early = [when for when, _ in killer.killed if when < told]
+        print(f"{len(killer.killed)} agents were killed, {len(early)} of them before the last result: {killer.killed}")
+        expect(early, "no agent was killed during the deployment")
+        for node, workloads in ((1, 4), (2, 2)):
+            wait_for(lambda: _quiet(lambda: is_back(grid, node, workloads)), 60, f"node {node} is as before the last kill")
         return status
 
     def body():

@@ -23,7 +23,7 @@ class HiddenNode:
         os.makedirs(self.folder, exist_ok=True)
         for name in ("router", "node3"):
             subprocess.run(["ip", "netns", "add", f"zq-{name}"], check=True)
-            grid.run(name, "ip", "link", "set", "lo", "up")
+            grid.run(name, "ip", "link", "set", "lo", "alias", grid.folder, "up")  # For `quickstart stop`: it is the grid's.
         for line in (
             "internet ip link add to-router type veth peer name eth0 netns zq-router",
             "internet ip link set to-router master inet0 up",

@@ -41,7 +41,7 @@ class Watched(HiddenNode):
         with open(self.folder + "/znoded.toml", "w") as file:
             file.write(self.config(text))
         before = self.grid.pid_of("node3")
-        os.kill(before, 9)
+        self.grid.kill(before)
         wait_for(lambda: self.grid.pid_of("node3") not in (before, None) and self.status(), 30, "the agent starts again")
 
     def status(self):
@@ -313,9 +313,18 @@ def only_who_is_vouched_for_is_believed(scene):
         wait_for(lambda: node.explorer().get("reachable"), 40, "the one that is pinned is believed")
         scene.proxy = proxy
         scene.new_volume()
-        proxy.instead = truncated
+        cut = []
+
+        def instead(handler):
+            """Counted: that the connection before was ended is something to complain of as well."""
+            done = truncated(handler)
+            if done:
+                cut.append(handler.path)
+            return done
+
+        proxy.instead = instead
         proxy.hang_up()
-        complaint = wait_for(node.complaint, 40, "a page that was cut is no page")
+        complaint = wait_for(lambda: cut and node.complaint(), 40, "a page that was cut is no page")
         print(f"     cut without a word: \"{complaint[:150]}\"")
         scene.works_again()
         scene.new_volume()
@@ -394,6 +403,8 @@ def main():
                     grid.zgrid("workload", "delete", str(workload["id"]))
             with Proxy("internet", LISTEN, EXPLORER):
                 node.change("http", "")
+                # The status is served before the agent knows what there is.
+                wait_for(lambda: node.explorer().get("registered") and node.explorer().get("last_poll"), 60, "the explorer is asked")
                 wait_for(lambda: not grid.ctl_json(3, "workloads")["workloads"], 60, "all of it is gone")
 
     return check.on_a_grid(grid, body)

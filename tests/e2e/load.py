@@ -1,4 +1,5 @@
 """Work that goes on while parts of a grid are killed, and what of it was lost, doubled or wrong."""
+import collections
 import contextlib
 import ctypes
 import hashlib
@@ -275,13 +276,17 @@ class Writes(Worker):
 class Visits(Worker):
     """Asks the container's service over WireGuard; knows when it did not answer."""
 
+    # Not the second after which the kernel repeats the first packet: one that is lost is not the service's silence.
+    PATIENCE = 5
+
     def __init__(self, address):
         self.address = address
         self.answered, self.failed = 0, []
-        self.last = 0.0
+        self.patience = self.PATIENCE
+        self.times = collections.deque(maxlen=1000)
         super().__init__("laptop")
 
-    def ask(self, path, timeout=1):
+    def ask(self, path, timeout):
         connection = http.client.HTTPConnection(self.address, 8000, timeout=timeout)
         try:
             connection.request("GET", "/" + path)
@@ -293,12 +298,16 @@ class Visits(Worker):
         while not self.stopping.is_set():
             begun = time.monotonic()
             try:
-                self.ask("read")
+                self.ask("read", self.patience)
+                self.times.append((begun, time.monotonic()))
                 self.answered += 1
-                self.last = time.monotonic()
             except (OSError, http.client.HTTPException):
                 self.failed.append(begun)
             time.sleep(0.02)
+
+    def first_answer(self, since):
+        """When the first of the questions after that moment was answered that had an answer; None: none has yet."""
+        return next((ended for begun, ended in self.times.copy() if begun >= since), None)
 
 
 def call_from(namespace, function):

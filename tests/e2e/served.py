@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+
+from grid import complaint_in
 
 
 class Served:
@@ -63,17 +66,20 @@ class Served:
             self.process.wait()
             return None
 
-    def __exit__(self, *_):
+    def __exit__(self, wrong, *_):
         if self.process is not None and self.process.poll() is None:
             self.stop()
+        said = complaint_in(self.log()) if os.path.exists(self.log_file) else ""
         shutil.rmtree(self.folder, ignore_errors=True)
+        if said and not wrong:
+            raise AssertionError("zgrid serve: " + said)
 
     @property
     def host(self):
         return f"127.0.0.1:{self.port}"
 
-    def send(self, method, path, headers=(), body=None):
-        """Status, headers by title-cased name, and text; status -1 when the server hung up."""
+    def send(self, method, path, headers=(), body=None, sent=None):
+        """Status, headers by title-cased name, and text; status -1 when the server hung up. `sent` is set in between."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
@@ -86,6 +92,8 @@ class Served:
             if data is not None or method in ("POST", "PUT"):
                 connection.putheader("Content-Length", str(len(data or b"")))
             connection.endheaders(data)
+            if sent:
+                sent.set()
             answer = connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
             return answer.status, {name.title(): value for name, value in answer.getheaders()}, text
@@ -137,13 +145,6 @@ def status_of(answer):
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else -1
 
 
-def established(server):
-    """The kernel's list of connections that the server has accepted, with its state in words."""
-    wanted = f"0100007F:{server.port:04X}"
-    with open("/proc/net/tcp") as file:
-        return ["ESTAB" for line in file if line.split()[1] == wanted and line.split()[3] == "01"]
-
-
 class Poller:
     """A node that polls as ours do: with the mark of its last answer, ready to wait."""
 
@@ -151,6 +152,7 @@ class Poller:
         self.scene, self.node, self.wait = scene, node, wait
         self.path = path or f"/api/v1/reservations/nodes/{node.id}/workloads"
         self.mark, self.cursor, self.polls = None, 0, 0
+        self.sent = threading.Event()  # Set when the server has a poll to answer; cleared by who waits for it.
 
     def poll(self):
         """Status, entries, headers; the cursor follows."""
@@ -158,7 +160,7 @@ class Poller:
         if self.mark:
             headers["If-None-Match"] = self.mark
         self.polls += 1
-        status, answer, text = self.scene.server.send("GET", f"{self.path}?from={self.cursor}", headers)
+        status, answer, text = self.scene.server.send("GET", f"{self.path}?from={self.cursor}", headers, sent=self.sent)
         self.mark = answer.get("Etag")
         if "X-Last-Id" in answer:
             self.cursor = int(answer["X-Last-Id"]) + 1

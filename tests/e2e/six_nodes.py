@@ -1,11 +1,14 @@
 """Six nodes of two farms on one machine, each in a network namespace of its own, an explorer with hub, and a laptop."""
+import contextlib
+import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
-from grid import Failure, wait_for
+from grid import Failure, complaints_in, wait_for
 
 HOST = "198.51.100.1"
 EXPLORER = f"http://{HOST}:8080"
@@ -156,22 +159,24 @@ command = "{self.binaries}/znode-zdb"
         nodes = nodes.get("nodes", nodes) if isinstance(nodes, dict) else nodes
         return sorted((n for n in nodes if n["total_resources"]["sru"] > 0), key=lambda n: n["id"])
 
-    def end(self, name, signal=15):
-        process = self.processes.pop(name, None)
-        if process is None:
-            return
-        process.send_signal(signal)
+    def end(self, name):
+        """Asks it to end; what is wrong with how it did, as a list."""
+        process = self.processes.pop(name)
+        process.terminate()
         try:
-            process.wait(20)
+            code = process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            return [f"{name} did not end within 20 s"]
+        return [] if code in (0, -signal.SIGTERM) else [f"{name} ended with {code}"]
 
     def stop(self):
-        """What is left, as a sorted list; empty when all is as it was."""
+        """What is left, and what went wrong without anybody's seeing it; empty when all is as it was."""
         wrong = []
         for node in range(1, 7):
-            self.end(f"node{node}")
+            if f"node{node}" in self.processes:
+                wrong += self.end(f"node{node}")
         for node in range(1, 7):
             config = f"{self.folder}/node{node}/znoded.toml"
             if not os.path.exists(config):
@@ -180,11 +185,16 @@ command = "{self.binaries}/znode-zdb"
             if done.returncode != 0:
                 wrong.append(f"node {node} is not taken down: {done.stderr[-600:]}")
         for name in list(self.processes):
-            self.end(name)
+            wrong += self.end(name)
         self.run("laptop", "ip", "link", "delete", "wg0", check=False)
+        with contextlib.suppress(Failure):
+            wait_for(lambda: not self.own_pids(), 5, "all of it has ended")
         for pid in self.own_pids():
-            wrong.append(f"process {pid} is left: {open(f'/proc/{pid}/cmdline').read()}")
-            os.kill(pid, 9)
+            with contextlib.suppress(OSError):  # It has ended meanwhile.
+                with open(f"/proc/{pid}/cmdline") as file:
+                    wrong.append(f"process {pid} is left: {file.read()}")
+                os.kill(pid, 9)
+        wrong += complaints_in(sorted(glob.glob(self.folder + "/*.log") + glob.glob(self.folder + "/node*/run/zdb/*/log")))
         for name in reversed(self.spaces):
             subprocess.run(["ip", "netns", "delete", f"{PREFIX}-{name}"], check=False)
         # The first namespace of a machine makes a mount point that outlives it.
