@@ -283,14 +283,16 @@ bool Relay::finish_put()
         const int err =
             placed ? segments_->write_at(page_->log.offset, put_page.header, payload_of_put())
                    : ENOSPC;
+        const bool data = put_page.header.kind == Kind::out || put_page.header.kind == Kind::err;
         if (err == 0) {
-            full_since_ = 0;
+            // The mark of a loss may find room where the next line does not: nobody is held up
+            // anew.
+            if (data) full_since_ = 0;
             break;
         }
         if (placed && segments_->drop_oldest(page_->log.segment)) continue;
         const auto now = wall_ns();
         if (full_since_ == 0) full_since_ = now;
-        const bool data = put_page.header.kind == Kind::out || put_page.header.kind == Kind::err;
         // Marks of a loss are tried again with the next line, others are not worth waiting for.
         if (data && now - full_since_ < full_patience_ns && now >= full_since_) {
             const struct timespec pause{0, full_pause_ns};
