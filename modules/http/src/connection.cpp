@@ -34,14 +34,14 @@ public:
         ++guard_->round;
         timer_.expires_after(patience);
         timer_.async_wait(
-            [guard = guard_, round = guard_->round, what](boost::system::error_code ec) {
+            [this, guard = guard_, round = guard_->round, what](boost::system::error_code ec) {
                 // The handler may be queued already when the timer is disarmed: hence the round.
                 if (ec || guard->round != round || guard->stream == nullptr) return;
                 guard->expired = true;
                 if (what == Cut::stream)
                     guard->stream->close();
                 else
-                    guard->stream->cut_read();
+                    cut_read();
             });
     }
     void disarm()
@@ -53,6 +53,13 @@ public:
     bool expired() const noexcept { return guard_->expired; }
 
 private:
+    /// A TLS stream may be between two reads of its socket, and begins another one.
+    void cut_read()
+    {
+        guard_->stream->cut_read();
+        arm(std::chrono::seconds{1});
+    }
+
     struct Guard {
         Stream* stream;
         unsigned round = 0;

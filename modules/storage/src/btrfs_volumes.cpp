@@ -371,7 +371,8 @@ private:
             if (!all[i] && pools_[i].may_hold && pools_[i].pool->config().media == spec.media)
                 return fail(
                     Errc::unavailable,
-                    "volume " + spec.name + ": " + absent_pool(i) + "; it may lie there");
+                    "volume " + spec.name + ": " + absent_pool(i) +
+                        "; it may lie there: bring the pool back, or take it out of the config");
         homes_.try_emplace(spec.name);
         return {};
     }

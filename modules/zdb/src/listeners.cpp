@@ -113,7 +113,8 @@ void turn_away(const kernel::Fd& client) noexcept
 void refuse_one(const kernel::Fd& listener, kernel::Fd& spare)
 {
     spare.close();
-    const kernel::Fd refused{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+    // Closed at once: what comes next takes its number.
+    (void)kernel::Fd{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
     spare = kernel::Fd{::eventfd(0, EFD_CLOEXEC)};
 }
 
