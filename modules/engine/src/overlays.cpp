@@ -4,27 +4,6 @@
 #include "kernel/mount.hpp"
 
 namespace znode::engine {
-namespace {
-
-/// What mountinfo writes as a backslash and three octal digits.
-std::string unescape(std::string_view text)
-{
-    std::string plain;
-    const auto digit = [&](std::size_t at) {
-        return at < text.size() && text[at] >= '0' && text[at] <= '7' ? text[at] - '0' : -1;
-    };
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && digit(i + 1) >= 0 && digit(i + 2) >= 0 && digit(i + 3) >= 0) {
-            plain += static_cast<char>(digit(i + 1) * 64 + digit(i + 2) * 8 + digit(i + 3));
-            i += 3;
-        } else {
-            plain += text[i];
-        }
-    }
-    return plain;
-}
-
-}  // namespace
 
 std::vector<std::filesystem::path> overlay_lowers(std::string_view mountinfo)
 {
@@ -41,7 +20,7 @@ std::vector<std::filesystem::path> overlay_lowers(std::string_view mountinfo)
             // Escapes are undone last: some kernels write a colon of a path as one. A path that the
             // overlay's own backslash goes through is none of ours (`container::overlay_options`).
             for (const auto layer : split(option.substr(equals + 1), ':'))
-                if (!layer.empty()) lowers.emplace_back(unescape(layer));
+                if (!layer.empty()) lowers.emplace_back(kernel::unescape_mountinfo(layer));
         }
     }
     return lowers;

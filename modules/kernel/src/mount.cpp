@@ -8,10 +8,8 @@
 #include "kernel/files.hpp"
 
 namespace znode::kernel {
-namespace {
 
-/// mountinfo writes space, tab, newline and backslash as three octal digits.
-std::string unescape(std::string_view text)
+std::string unescape_mountinfo(std::string_view text)
 {
     std::string plain;
     const auto octal = [](char c) { return c >= '0' && c <= '7'; };
@@ -27,8 +25,6 @@ std::string unescape(std::string_view text)
     }
     return plain;
 }
-
-}  // namespace
 
 Result<Mount> Mount::attach(const MountSpec& spec)
 {
@@ -73,11 +69,11 @@ std::vector<MountInfo> parse_mountinfo(std::string_view text)
             .id = *id,
             .parent = *parent,
             .device = std::string{fields[2]},
-            .root = unescape(fields[3]),
-            .target = unescape(fields[4]),
+            .root = unescape_mountinfo(fields[3]),
+            .target = unescape_mountinfo(fields[4]),
             .options = std::string{fields[5]},
             .type = std::string{dash[1]},
-            .source = unescape(dash[2]),
+            .source = unescape_mountinfo(dash[2]),
             .super_options = std::string{dash[3]},
         });
     }

@@ -167,6 +167,24 @@ protected:
         ASSERT_TRUE(run(loop, engine->take(std::move(incoming))));
     }
 
+    /// Has an order carried out, and begins to take it down.
+    void take_and_end(const std::string& gwid)
+    {
+        Engine::Incoming old;
+        old.order = {.gwid = gwid, .type = "volume", .owner = 7, .fingerprint = "old"};
+        ASSERT_TRUE(run(loop, engine->take(old)));
+        until([&] { return state_of(gwid) == State::running; });
+        old.remove = true;
+        ASSERT_TRUE(run(loop, engine->take(old)));
+    }
+    /// Another customer's order under the same number.
+    static Engine::Incoming successor(const std::string& gwid)
+    {
+        Engine::Incoming other;
+        other.order = {.gwid = gwid, .type = "volume", .owner = 8, .fingerprint = "new"};
+        return other;
+    }
+
     /// Lets the engine work until the fact holds.
     void until(const std::function<bool()>& fact)
     {

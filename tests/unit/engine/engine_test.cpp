@@ -278,17 +278,10 @@ TEST_F(EngineTest, ManyEndsThatNobodySignedRaiseAnAlarm)
 
 TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
 {
-    Engine::Incoming old;
-    old.order = {.gwid = "1-1", .type = "volume", .owner = 7, .fingerprint = "old"};
-    ASSERT_TRUE(run(loop, engine->take(old)));
-    until([&] { return letters.size() == 1; });
-    old.remove = true;
-    ASSERT_TRUE(run(loop, engine->take(old)));
+    take_and_end("1-1");
     until([&] { return state_of("1-1") == State::gone; });
 
-    Engine::Incoming other;
-    other.order = {.gwid = "1-1", .type = "volume", .owner = 8, .fingerprint = "new"};
-    ASSERT_TRUE(run(loop, engine->take(other)));
+    ASSERT_TRUE(run(loop, engine->take(successor("1-1"))));
 
     until([&] { return state_of("1-1") == State::running; });
     EXPECT_EQ(engine->workload("1-1")->entry.order.owner, 8);
@@ -296,29 +289,24 @@ TEST_F(EngineTest, ANumberIsFreeAgainOnceWhatHadItIsGone)
 
 TEST_F(EngineTest, ANumberIsWaitedForWhileItsEndIsWritten)
 {
-    Engine::Incoming old;
-    old.order = {.gwid = "1-1", .type = "volume", .owner = 7, .fingerprint = "old"};
-    ASSERT_TRUE(run(loop, engine->take(old)));
-    until([&] { return letters.size() == 1; });
-    old.remove = true;
-    ASSERT_TRUE(run(loop, engine->take(old)));
-
-    Engine::Incoming other;
-    other.order = {.gwid = "1-1", .type = "volume", .owner = 8, .fingerprint = "new"};
-    const auto at_once =
-        [](Engine* to, Engine::Incoming what, std::string* seen) -> Task<Result<>> {
+    const auto at_once = [](Engine* to, Engine::Incoming what, bool* is_written) -> Task<Result<>> {
+        const auto gwid = what.order.gwid;
         // Gone, but the journal has not taken it yet: which lasts as long as the disk does.
-        while (to->workload("1-1")->entry.state != State::gone) co_await sleep_for(0ms);
-        *seen = to->workload("1-1")->history.back().to;
+        while (to->workload(gwid)->entry.state != State::gone) co_await sleep_for(0ms);
+        *is_written = to->workload(gwid)->history.back().to == "gone";
         co_return co_await to->take(std::move(what));
     };
-    std::string seen;
-    EXPECT_TRUE(run(loop, at_once(&*engine, std::move(other), &seen)));
-    EXPECT_NE(seen, "gone");
-
-    until([&] { return state_of("1-1") == State::running; });
+    bool is_written = true;
+    // A thread that is held up at that very moment misses it: then with the next one.
+    for (int i = 1; i <= 50 && is_written; ++i) {
+        const auto gwid = std::to_string(i) + "-1";
+        take_and_end(gwid);
+        EXPECT_TRUE(run(loop, at_once(&*engine, successor(gwid), &is_written)));
+        until([&] { return state_of(gwid) == State::running; });
+        EXPECT_EQ(engine->workload(gwid)->entry.order.owner, 8);
+    }
+    EXPECT_FALSE(is_written);
     EXPECT_TRUE(engine->alarms().empty());
-    EXPECT_EQ(engine->workload("1-1")->entry.order.owner, 8);
 }
 
 TEST_F(EngineTest, APageIsWrittenAtOnceAndCountsWhatItTakes)

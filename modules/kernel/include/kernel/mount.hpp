@@ -64,6 +64,9 @@ struct MountInfo {
 
 /// Reads the text of a mountinfo file; lines that make no sense are left out.
 std::vector<MountInfo> parse_mountinfo(std::string_view text);
+/// A field of it as it was: mountinfo writes space, tab, newline and backslash as three octal
+/// digits.
+std::string unescape_mountinfo(std::string_view text);
 /// The mounts that a process sees, oldest first; `who` is "self" or a pid.
 [[nodiscard]] Result<std::vector<MountInfo>> read_mounts(const std::string& who = "self");
 /// Whether something is mounted exactly there (by its mountinfo, so a hung server does not matter).
